@@ -1,0 +1,647 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * ioctls: copy in, validate, do, copy out.
+ */
+#include <linux/build_bug.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/uio.h>
+
+#include "chardev.h"
+
+/* The interface: what is laid down cannot move. */
+static_assert(sizeof(struct evstream_record) == 64);
+static_assert(offsetof(struct evstream_record, timestamp) == 40);
+static_assert(offsetof(struct evstream_record, offset) == 48);
+static_assert(sizeof(struct evstream_append) == 24);
+static_assert(sizeof(struct evstream_append_batch) == 32);
+static_assert(offsetof(struct evstream_append_batch, base_offset) == 24);
+static_assert(sizeof(struct evstream_fetch) == 72);
+static_assert(offsetof(struct evstream_fetch, offset) == 32);
+static_assert(sizeof(struct evstream_seek) == 32);
+static_assert(sizeof(struct evstream_stat) == 88);
+static_assert(offsetof(struct evstream_stat, offset) == 24);
+static_assert(sizeof(struct evstream_set_framing) == 8);
+static_assert(sizeof(struct evstream_gap) == 32);
+static_assert(sizeof(struct evstream_trim) == 24);
+static_assert(sizeof(struct evstream_ctl) == 192);
+static_assert(offsetof(struct evstream_ctl, start_offset) == 64);
+static_assert(offsetof(struct evstream_ctl, end_offset) == 128);
+/* What APPEND returns lies together. */
+static_assert(offsetofend(struct evstream_record, error) -
+	      offsetof(struct evstream_record, offset) == 16);
+
+/* What one call gathers in kernel memory at a time, or one record where larger. */
+#define EVS_APPEND_GATHER	SZ_1M
+/* A record's head, value length and header count. */
+#define EVS_APPEND_OVERHEAD	(EVS_RECORD_HEAD + 2 * EVS_VARINT)
+
+static int evs_partition_arg(struct evs_file *f, u32 partition, struct evs_partition **p)
+{
+	if (f->part) {
+		if (partition && partition != f->part->number)
+			return -ENXIO;
+		*p = f->part;
+		return 0;
+	}
+	if (partition >= f->topic->partitions)
+		return -ENXIO;
+	*p = f->topic->partition[partition];
+	return 0;
+}
+
+static struct evs_cursor *evs_cursor_arg(struct evs_file *f, const struct evs_partition *p)
+{
+	return f->part ? &f->one : &f->cursor[p->number];
+}
+
+/* APPEND */
+
+/**
+ * struct evs_gather - records on their way into the log
+ * @user: the caller's array
+ * @stride: bytes of its entries
+ * @rec: copy of the entries gathered
+ * @src: the same, in kernel memory
+ * @part: where each goes, NULL: nowhere any more
+ * @picked: those of one batch
+ * @index: their places in @rec
+ * @data: keys, values and headers
+ * @room: bytes at @data
+ */
+struct evs_gather {
+	void __user *user;
+	u32 stride;
+	struct evstream_record *rec;
+	struct evs_source *src;
+	struct evs_partition **part;
+	struct evs_source *picked;
+	u32 *index;
+	u8 *data;
+	size_t room;
+};
+
+static int evs_gather_alloc(struct evs_gather *g, u32 n)
+{
+	g->rec = kvmalloc_array(n, sizeof(*g->rec), GFP_KERNEL_ACCOUNT);
+	g->src = kvmalloc_array(n, sizeof(*g->src), GFP_KERNEL_ACCOUNT);
+	g->part = kvmalloc_array(n, sizeof(*g->part), GFP_KERNEL_ACCOUNT);
+	g->picked = kvmalloc_array(n, sizeof(*g->picked), GFP_KERNEL_ACCOUNT);
+	g->index = kvmalloc_array(n, sizeof(*g->index), GFP_KERNEL_ACCOUNT);
+	return g->rec && g->src && g->part && g->picked && g->index ? 0 : -ENOMEM;
+}
+
+static void evs_gather_free(struct evs_gather *g)
+{
+	kvfree(g->rec);
+	kvfree(g->src);
+	kvfree(g->part);
+	kvfree(g->picked);
+	kvfree(g->index);
+	kvfree(g->data);
+}
+
+static int evs_record_check(const struct evstream_record *r, u32 max_record, u64 *bytes)
+{
+	if (r->key_len < -1 || r->value_len < -1 || r->timestamp < -1)
+		return -EINVAL;
+	if (!r->headers_count != !r->headers_len)
+		return -EINVAL;
+	*bytes = (u64)max(r->key_len, 0) + max(r->value_len, 0) + r->headers_len;
+	return *bytes > max_record ? -EMSGSIZE : 0;
+}
+
+static int evs_record_copy(struct evs_source *s, const struct evstream_record *r, u8 *data)
+{
+	*s = (struct evs_source){
+		.key_len = r->key_len,
+		.value_len = r->value_len,
+		.headers_len = r->headers_len,
+		.headers_count = r->headers_count,
+		.timestamp = r->timestamp,
+	};
+	s->key = data;
+	s->value = s->key + max(r->key_len, 0);
+	s->headers = s->value + max(r->value_len, 0);
+	if (r->key_len > 0 && copy_from_user((void *)s->key, u64_to_user_ptr(r->key), r->key_len))
+		return -EFAULT;
+	if (r->value_len > 0 &&
+	    copy_from_user((void *)s->value, u64_to_user_ptr(r->value), r->value_len))
+		return -EFAULT;
+	if (r->headers_len &&
+	    copy_from_user((void *)s->headers, u64_to_user_ptr(r->headers), r->headers_len))
+		return -EFAULT;
+	return evs_headers_check(s->headers, s->headers_len, s->headers_count) ? -EINVAL : 0;
+}
+
+/*
+ * Brings records in, up to @n, until what they hold is enough for a while. Each
+ * one's fault is its own.
+ *
+ * Return: how many, or -errno where the array itself is at fault.
+ */
+static int evs_gather_records(struct evs_file *f, struct evs_gather *g, u32 from, u32 n)
+{
+	u32 max_record = READ_ONCE(f->topic->config.max_record), i;
+	size_t used = 0;
+	int ret;
+
+	for (i = 0; i < n; i++) {
+		struct evstream_record *r = &g->rec[i];
+		u64 bytes = 0;
+
+		ret = copy_struct_from_user(r, sizeof(*r), g->user + (size_t)(from + i) * g->stride,
+					    g->stride);
+		if (ret)
+			return ret;
+		r->offset = -1;
+		r->partition = 0;
+		g->part[i] = NULL;
+		r->error = evs_record_check(r, max_record, &bytes);
+		if (r->error)
+			continue;
+		if (i && used + bytes > EVS_APPEND_GATHER)
+			break;
+		if (used + bytes > g->room) {
+			/* Only the first one can be larger than all together. */
+			kvfree(g->data);
+			g->room = max_t(size_t, bytes, EVS_APPEND_GATHER);
+			g->data = kvmalloc(g->room, GFP_KERNEL_ACCOUNT);
+			if (!g->data) {
+				g->room = 0;
+				return -ENOMEM;
+			}
+		}
+		r->error = evs_record_copy(&g->src[i], r, g->data + used);
+		if (r->error)
+			continue;
+		used += bytes;
+		g->part[i] = f->part ?: evs_topic_route(f->topic, g->src[i].key, r->key_len, f->own);
+		r->partition = g->part[i]->number;
+	}
+	return i;
+}
+
+/* One batch: the records from @first on that go where it goes, and fit. */
+static int evs_gather_append(struct evs_gather *g, u32 first, u32 n, unsigned int flags,
+			     u32 *appended)
+{
+	struct evs_partition *p = g->part[first];
+	u64 size = EVS_BATCH_HEADER, offset = 0;
+	u32 i, picked = 0;
+	int ret;
+
+	for (i = first; i < n; i++) {
+		const struct evs_source *s = &g->src[i];
+		u64 more;
+
+		if (g->part[i] != p)
+			continue;
+		more = EVS_APPEND_OVERHEAD + max(s->key_len, 0) + max(s->value_len, 0) +
+		       s->headers_len;
+		/* Behind one that does not fit, none may overtake it. */
+		if (picked && size + more > 1ULL << p->log.shift)
+			break;
+		size += more;
+		g->picked[picked] = *s;
+		g->index[picked++] = i;
+	}
+	ret = evs_append_sources(p, g->picked, picked, flags, &offset);
+	for (i = 0; i < picked; i++) {
+		struct evstream_record *r = &g->rec[g->index[i]];
+
+		g->part[g->index[i]] = NULL;
+		r->error = ret == -ERESTARTSYS ? -EINTR : ret;
+		if (!ret)
+			r->offset = offset + i;
+	}
+	if (!ret)
+		*appended += picked;
+	return ret;
+}
+
+static int evs_gather_results(struct evs_gather *g, u32 from, u32 n)
+{
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		struct evstream_record __user *u = g->user + (size_t)(from + i) * g->stride;
+
+		if (copy_to_user(&u->offset, &g->rec[i].offset,
+				 offsetofend(struct evstream_record, error) -
+				 offsetof(struct evstream_record, offset)))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+static long evs_ioctl_append(struct file *file, void *arg)
+{
+	struct evs_file *f = file->private_data;
+	struct evstream_append *a = arg;
+	struct evs_gather g = { .user = u64_to_user_ptr(a->records), .stride = a->record_size };
+	u32 done = 0;
+	int ret, first_error = 0;
+
+	a->appended = 0;
+	if (a->flags || !a->nr_records || a->nr_records > EVSTREAM_APPEND_MAX ||
+	    a->record_size < sizeof(struct evstream_record) || a->record_size > PAGE_SIZE)
+		return -EINVAL;
+	ret = evs_gather_alloc(&g, a->nr_records);
+	while (!ret && done < a->nr_records) {
+		int n = evs_gather_records(f, &g, done, a->nr_records - done), i;
+
+		if (n < 0) {
+			ret = n;
+			break;
+		}
+		for (i = 0; i < n; i++)
+			if (g.part[i])
+				evs_gather_append(&g, i, n, evs_file_flags(file), &a->appended);
+		for (i = 0; i < n && !first_error; i++)
+			first_error = g.rec[i].error;
+		ret = evs_gather_results(&g, done, n);
+		done += n;
+		if (!ret && signal_pending(current) && done < a->nr_records)
+			ret = -EINTR;
+	}
+	evs_gather_free(&g);
+	/* Those not reached keep what the caller put there: see the header. */
+	if (a->appended)
+		return 0;
+	return ret ?: first_error;
+}
+
+static long evs_ioctl_append_batch(struct file *file, void *arg)
+{
+	struct evs_file *f = file->private_data;
+	u32 max_record = READ_ONCE(f->topic->config.max_record);
+	struct evstream_append_batch *a = arg;
+	struct evs_batch_info info;
+	struct evs_partition *p;
+	u64 offset;
+	void *batch;
+	long ret;
+
+	if (a->flags || a->reserved)
+		return -EINVAL;
+	ret = evs_partition_arg(f, a->partition, &p);
+	if (ret)
+		return ret;
+	if (a->len < EVS_BATCH_HEADER)
+		return -EBADMSG;
+	/* Checked once it is here: the caller can change it until then. */
+	if (a->len > 1ULL << p->log.shift)
+		return -EMSGSIZE;
+	batch = vmemdup_user(u64_to_user_ptr(a->batch), a->len);
+	if (IS_ERR(batch))
+		return PTR_ERR(batch);
+	ret = evs_batch_check(batch, a->len, max_record, &info);
+	if (!ret)
+		ret = evs_append_batch(p, batch, &info, evs_file_flags(file), &offset);
+	kvfree(batch);
+	if (!ret)
+		a->base_offset = offset;
+	return ret;
+}
+
+/* FETCH */
+
+static bool evs_fetch_ready(struct evs_partition *p, struct evs_cursor *c, u32 min_bytes)
+{
+	u64 bytes = evs_cursor_ready(p, c);
+
+	return READ_ONCE(p->dead) || bytes >= max(min_bytes, 1U);
+}
+
+/* Waits until so much is there, for as long as the caller wants. */
+static int evs_fetch_wait(struct evs_partition *p, u64 offset, const struct evstream_fetch *a)
+{
+	struct evs_cursor c = { .offset = offset };
+	long ret;
+
+	if (a->timeout_ms < 0)
+		ret = wait_event_interruptible(p->wait, evs_fetch_ready(p, &c, 1));
+	else
+		ret = wait_event_interruptible_timeout(p->wait, evs_fetch_ready(p, &c, 1),
+						       msecs_to_jiffies(a->timeout_ms));
+	if (ret < 0 || READ_ONCE(p->dead) || a->min_bytes <= 1)
+		goto out;
+	if (!a->timeout_ms || (a->timeout_ms > 0 && !ret))
+		goto out;
+	/* The first record is there: now its position tells how much is. */
+	c.at = !evs_cursor_locate(p, &c, &c.pos);
+	if (a->timeout_ms < 0)
+		ret = wait_event_interruptible(p->wait, evs_fetch_ready(p, &c, a->min_bytes));
+	else
+		ret = wait_event_interruptible_timeout(p->wait,
+						       evs_fetch_ready(p, &c, a->min_bytes), ret);
+out:
+	evs_cursor_put(&c);
+	return ret < 0 ? ret : 0;
+}
+
+static void evs_fetch_watermarks(struct evs_partition *p, struct evstream_fetch *a)
+{
+	spin_lock(&p->lock);
+	a->start_offset = p->start_offset;
+	a->end_offset = p->end_offset;
+	spin_unlock(&p->lock);
+}
+
+static long evs_ioctl_fetch(struct file *file, void *arg)
+{
+	bool wait = !(file->f_flags & O_NONBLOCK);
+	struct evs_file *f = file->private_data;
+	struct evstream_fetch *a = arg;
+	struct evs_cursor own = {}, *c = &own;
+	struct evs_partition *p;
+	struct iov_iter to;
+	u64 offset;
+	long ret;
+
+	if (a->flags || a->timeout_ms < -1 || a->offset < -1 || a->len > MAX_RW_COUNT)
+		return -EINVAL;
+	ret = evs_partition_arg(f, a->partition, &p);
+	if (ret)
+		return ret;
+	a->bytes = 0;
+	ret = import_ubuf(ITER_DEST, u64_to_user_ptr(a->buf), a->len, &to);
+	if (ret)
+		return ret;
+	evs_fetch_watermarks(p, a);
+	if (a->offset >= 0 && (a->offset < a->start_offset || a->offset > a->end_offset))
+		return -ERANGE;
+	offset = a->offset >= 0 ? a->offset : READ_ONCE(evs_cursor_arg(f, p)->offset);
+	if (wait && a->min_bytes && a->timeout_ms) {
+		ret = evs_fetch_wait(p, offset, a);
+		if (ret)
+			return ret;
+	}
+	if (a->offset < 0) {
+		if (mutex_lock_interruptible(&f->read_lock))
+			return -ERESTARTSYS;
+		c = evs_cursor_arg(f, p);
+		ret = c->untold ? -EPIPE : 0;
+		c->untold = false;
+	} else {
+		evs_cursor_seek(c, offset);
+	}
+	if (!ret)
+		ret = evs_cursor_fetch(p, c, &to, &a->position, &a->bytes);
+	if (!ret)
+		a->bytes = a->len - iov_iter_count(&to);
+	a->next_offset = c->offset;
+	if (a->offset < 0)
+		mutex_unlock(&f->read_lock);
+	evs_cursor_put(&own);
+	evs_fetch_watermarks(p, a);
+	/* It was there when the call began. */
+	if (ret == -EPIPE && a->offset >= 0)
+		ret = -ERANGE;
+	return ret;
+}
+
+/* SEEK, STAT, SET_FRAMING, GAP, TRIM */
+
+static int evs_seek_one(struct evs_file *f, struct evs_partition *p, struct evstream_seek *a)
+{
+	struct evs_cursor *c = evs_cursor_arg(f, p);
+	u64 offset;
+	int ret = 0;
+
+	switch (a->whence) {
+	case EVSTREAM_SEEK_OFFSET:
+		offset = a->value;
+		break;
+	case EVSTREAM_SEEK_EARLIEST:
+		offset = READ_ONCE(p->start_offset);
+		break;
+	case EVSTREAM_SEEK_LATEST:
+		offset = smp_load_acquire(&p->end_offset);
+		break;
+	default:
+		ret = evs_partition_find_time(p, a->value, &offset);
+		break;
+	}
+	if (ret)
+		return ret;
+	evs_cursor_seek(c, offset);
+	a->offset = offset;
+	return evs_cursor_locate(p, c, &a->position);
+}
+
+static long evs_ioctl_seek(struct file *file, void *arg)
+{
+	struct evs_file *f = file->private_data;
+	struct evstream_seek *a = arg;
+	struct evs_partition *p;
+	long ret = 0;
+	u32 i;
+
+	if (a->whence > EVSTREAM_SEEK_TIMESTAMP || a->value < 0 || a->value >= 1LL << 62)
+		return -EINVAL;
+	if (f->part || a->partition != EVSTREAM_ALL) {
+		ret = evs_partition_arg(f, a->partition, &p);
+		if (ret)
+			return ret;
+	} else if (a->whence == EVSTREAM_SEEK_OFFSET && a->value) {
+		return -EINVAL;
+	}
+	if (mutex_lock_interruptible(&f->read_lock))
+		return -ERESTARTSYS;
+	if (f->part || a->partition != EVSTREAM_ALL) {
+		ret = evs_seek_one(f, p, a);
+	} else {
+		for (i = 0; i < f->topic->partitions && !ret; i++)
+			ret = evs_seek_one(f, f->topic->partition[i], a);
+		a->offset = 0;
+		a->position = 0;
+	}
+	mutex_unlock(&f->read_lock);
+	return ret;
+}
+
+static long evs_ioctl_stat(struct file *file, void *arg)
+{
+	struct evs_file *f = file->private_data;
+	struct evstream_stat *a = arg;
+	struct evs_partition *p;
+	long ret;
+
+	ret = evs_partition_arg(f, a->partition, &p);
+	if (ret)
+		return ret;
+	*a = (struct evstream_stat){
+		.partition = p->number,
+		.partitions = f->topic->partitions,
+		.framing = evs_file_framing(f),
+		.segment_shift = p->log.shift,
+		.max_record = READ_ONCE(f->topic->config.max_record),
+		.offset = -1,
+	};
+	spin_lock(&p->lock);
+	a->start_offset = p->start_offset;
+	a->end_offset = p->end_offset;
+	a->start_position = p->start_pos;
+	a->end_position = p->end_pos;
+	a->appended_records = p->end_offset;
+	a->appended_bytes = p->bytes;
+	spin_unlock(&p->lock);
+	if (file->f_mode & FMODE_READ) {
+		const struct evs_cursor *c = evs_cursor_arg(f, p);
+
+		a->offset = READ_ONCE(c->offset);
+		a->lost_records = READ_ONCE(c->lost);
+	}
+	return 0;
+}
+
+static long evs_ioctl_set_framing(struct file *file, void *arg)
+{
+	struct evs_file *f = file->private_data;
+	struct evstream_set_framing *a = arg;
+	long ret = 0;
+
+	if (a->framing > EVSTREAM_FRAMING_LINE || a->reserved)
+		return -EINVAL;
+	if (mutex_lock_interruptible(&f->line_lock))
+		return -ERESTARTSYS;
+	if (f->line_len)
+		ret = -EBUSY;
+	else
+		WRITE_ONCE(f->framing, a->framing);
+	mutex_unlock(&f->line_lock);
+	return ret;
+}
+
+static long evs_ioctl_gap(struct file *file, void *arg)
+{
+	struct evs_file *f = file->private_data;
+	struct evstream_gap *a = arg;
+	struct evs_partition *p;
+	struct evs_cursor *c;
+	long ret;
+
+	if (a->reserved)
+		return -EINVAL;
+	ret = evs_partition_arg(f, a->partition, &p);
+	if (ret)
+		return ret;
+	if (mutex_lock_interruptible(&f->read_lock))
+		return -ERESTARTSYS;
+	c = evs_cursor_arg(f, p);
+	a->from = c->gap_from;
+	a->to = c->gap_to;
+	a->lost = c->lost;
+	mutex_unlock(&f->read_lock);
+	return 0;
+}
+
+static long evs_ioctl_trim(struct file *file, void *arg)
+{
+	struct evs_file *f = file->private_data;
+	struct evstream_trim *a = arg;
+	struct evs_partition *p;
+	u64 offset = a->offset < 0 ? U64_MAX : a->offset;
+	long ret = 0;
+	u32 i;
+
+	if (a->flags || a->offset < -1)
+		return -EINVAL;
+	if (!f->part && a->partition == EVSTREAM_ALL) {
+		if (a->offset >= 0)
+			return -EINVAL;
+		for (i = 0; i < f->topic->partitions && !ret; i++)
+			ret = evs_partition_trim(f->topic->partition[i], offset);
+		a->start_offset = 0;
+		return ret;
+	}
+	ret = evs_partition_arg(f, a->partition, &p);
+	if (!ret)
+		ret = evs_partition_trim(p, offset);
+	if (!ret)
+		a->start_offset = READ_ONCE(p->start_offset);
+	return ret;
+}
+
+union evs_ioctl_arg {
+	struct evstream_append append;
+	struct evstream_append_batch append_batch;
+	struct evstream_fetch fetch;
+	struct evstream_seek seek;
+	struct evstream_stat stat;
+	struct evstream_set_framing framing;
+	struct evstream_gap gap;
+	struct evstream_trim trim;
+};
+
+/**
+ * struct evs_ioctl_desc - an ioctl
+ * @cmd: as it is defined now
+ * @size: bytes of its first version's structure, the least there must be
+ * @mode: what the file must be open for
+ * @always: the structure is copied out where the call fails, too
+ * @fn: does it
+ */
+struct evs_ioctl_desc {
+	unsigned int cmd;
+	unsigned int size;
+	fmode_t mode;
+	bool always;
+	long (*fn)(struct file *file, void *arg);
+};
+
+#define EVS_IOCTL(nr, _cmd, _size, _mode, _always, _fn)			\
+	[nr] = { .cmd = (_cmd), .size = (_size), .mode = (_mode),	\
+		 .always = (_always), .fn = (_fn) }
+
+static const struct evs_ioctl_desc evs_ioctls[] = {
+	EVS_IOCTL(0x01, EVSTREAM_IOC_APPEND, 24, FMODE_WRITE, true, evs_ioctl_append),
+	EVS_IOCTL(0x02, EVSTREAM_IOC_APPEND_BATCH, 32, FMODE_WRITE, false,
+		  evs_ioctl_append_batch),
+	EVS_IOCTL(0x03, EVSTREAM_IOC_FETCH, 72, FMODE_READ, true, evs_ioctl_fetch),
+	EVS_IOCTL(0x04, EVSTREAM_IOC_SEEK, 32, FMODE_READ, false, evs_ioctl_seek),
+	EVS_IOCTL(0x05, EVSTREAM_IOC_STAT, 88, 0, false, evs_ioctl_stat),
+	EVS_IOCTL(0x06, EVSTREAM_IOC_SET_FRAMING, 8, 0, false, evs_ioctl_set_framing),
+	EVS_IOCTL(0x07, EVSTREAM_IOC_GAP, 32, FMODE_READ, false, evs_ioctl_gap),
+	EVS_IOCTL(0x08, EVSTREAM_IOC_TRIM, 24, FMODE_WRITE, false, evs_ioctl_trim),
+};
+
+/**
+ * evs_ioctl() - the ioctls of uapi/linux/evstream.h
+ * @file: an open node
+ * @cmd: the command, with the size of the caller's structure
+ * @arg: the caller's structure
+ */
+long evs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct evs_file *f = file->private_data;
+	void __user *user = (void __user *)arg;
+	const struct evs_ioctl_desc *d;
+	size_t size = _IOC_SIZE(cmd);
+	union evs_ioctl_arg a = {};
+	long ret;
+
+	if (_IOC_TYPE(cmd) != EVSTREAM_IOC_MAGIC || _IOC_NR(cmd) >= ARRAY_SIZE(evs_ioctls))
+		return -ENOTTY;
+	d = &evs_ioctls[_IOC_NR(cmd)];
+	if (!d->fn || _IOC_DIR(cmd) != _IOC_DIR(d->cmd))
+		return -ENOTTY;
+	if (size < d->size)
+		return -EINVAL;
+	if ((file->f_mode & d->mode) != d->mode)
+		return -EBADF;
+	if (READ_ONCE(f->topic->dead))
+		return -ENODEV;
+	ret = copy_struct_from_user(&a, _IOC_SIZE(d->cmd), user, size);
+	if (ret)
+		return ret;
+	ret = d->fn(file, &a);
+	if ((_IOC_DIR(cmd) & _IOC_READ) && (!ret || d->always) &&
+	    copy_to_user(user, &a, min_t(size_t, size, _IOC_SIZE(d->cmd))))
+		return -EFAULT;
+	return ret;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The log of a partition: bytes at positions, in the page cache of an inode of
+ * its own.  Knows folios and segments' bounds, nothing of records.
+ */
+#ifndef EVSTREAM_LOG_H
+#define EVSTREAM_LOG_H
+
+#include <linux/fs.h>
+#include <linux/mm_types.h>
+#include <linux/types.h>
+
+struct iov_iter;
+struct vm_fault;
+
+/* Index of a position's page in the mapping: that of its mmap offset. */
+#define EVS_LOG_BASE	EVSTREAM_MMAP_LOG
+
+/**
+ * struct evs_log - positions and the folios behind them
+ * @inode: owns the page cache
+ * @alloc: folios are there for [first segment held, @alloc) but for the ends of
+ *	sealed segments
+ * @folios: bytes of the folios held
+ * @shift: a segment is 1 << this
+ * @zero: new folios are zeroed, since somebody may map them
+ *
+ * The writers' functions do not lock: who appends or drops (the partition)
+ * serialises evs_log_grow(), evs_log_skip() and evs_log_drop(), and calls those
+ * that take a position only for positions in [@alloc's past, @alloc) that it has
+ * reserved and that cannot be dropped yet.
+ */
+struct evs_log {
+	struct inode *inode;
+	u64 alloc;
+	u64 folios;
+	u8 shift;
+	bool zero;
+};
+
+/**
+ * struct evs_view - a folio that a reader holds
+ * @folio: a reference, or NULL
+ * @addr: its first byte
+ * @base: that byte's position
+ * @end: position after its last byte
+ *
+ * A folio that was dropped meanwhile keeps its bytes: positions are never used
+ * again.
+ */
+struct evs_view {
+	struct folio *folio;
+	const u8 *addr;
+	u64 base;
+	u64 end;
+};
+
+/* In log.c */
+int evs_log_register(void);
+void evs_log_unregister(void);
+u64 evs_log_total(void);
+
+int evs_log_init(struct evs_log *log, u8 shift);
+void evs_log_destroy(struct evs_log *log);
+int evs_log_grow(struct evs_log *log, u64 end, u64 held, u64 ceiling, gfp_t gfp);
+void evs_log_skip(struct evs_log *log, u64 pos);
+void evs_log_drop(struct evs_log *log, u64 from, u64 to);
+
+u8 *evs_log_addr(struct evs_log *log, u64 pos, u64 *base, u64 *end);
+void evs_log_write(struct evs_log *log, u64 pos, const void *src, size_t len);
+size_t evs_log_write_iter(struct evs_log *log, u64 pos, struct iov_iter *from, size_t len);
+void evs_log_zero(struct evs_log *log, u64 pos, u64 len);
+u32 evs_log_crc(struct evs_log *log, u32 crc, u64 pos, u64 len);
+
+bool evs_view_at(struct evs_log *log, struct evs_view *view, u64 pos);
+void evs_view_put(struct evs_view *view);
+bool evs_view_read(struct evs_log *log, struct evs_view *view, u64 pos, void *dst, size_t len);
+
+void *evs_log_ctl(struct evs_log *log);
+vm_fault_t evs_log_fault(struct vm_fault *vmf, u64 end);
+
+#endif /* EVSTREAM_LOG_H */

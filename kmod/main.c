@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * evstream: an event log. Init and exit, ceilings.
+ */
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+
+#include "chardev.h"
+#include "internal.h"
+#include "log.h"
+#include "netlink.h"
+#include "partition.h"
+#include "topic.h"
+
+static unsigned int max_topics = 10000;
+module_param(max_topics, uint, 0644);
+MODULE_PARM_DESC(max_topics, "Topics at the most (default 10000)");
+
+static unsigned int max_partitions = 100000;
+module_param(max_partitions, uint, 0644);
+MODULE_PARM_DESC(max_partitions, "Partitions of all topics at the most (default 100000)");
+
+static unsigned long max_bytes;
+module_param(max_bytes, ulong, 0644);
+MODULE_PARM_DESC(max_bytes, "Bytes of memory for all logs at the most (default 0: half of the machine's)");
+
+/**
+ * evs_topics_ceiling() - topics at the most
+ */
+u32 evs_topics_ceiling(void)
+{
+	return READ_ONCE(max_topics);
+}
+
+/**
+ * evs_partitions_ceiling() - partitions of all topics at the most
+ */
+u32 evs_partitions_ceiling(void)
+{
+	return READ_ONCE(max_partitions);
+}
+
+/**
+ * evs_bytes_ceiling() - bytes of page cache of all logs at the most
+ */
+u64 evs_bytes_ceiling(void)
+{
+	u64 bytes = READ_ONCE(max_bytes);
+
+	return bytes ?: (u64)totalram_pages() << (PAGE_SHIFT - 1);
+}
+
+static int __init evs_init(void)
+{
+	int ret;
+
+	ret = evs_partition_init_caches();
+	if (ret)
+		return ret;
+	ret = evs_log_register();
+	if (ret)
+		goto exit_caches;
+	ret = evs_chardev_init();
+	if (ret)
+		goto unregister_log;
+	evs_topic_init(&evs_chardev_nodes);
+	ret = evs_netlink_init();
+	if (ret)
+		goto exit_chardev;
+	return 0;
+
+exit_chardev:
+	evs_chardev_exit();
+unregister_log:
+	evs_log_unregister();
+exit_caches:
+	evs_partition_exit_caches();
+	return ret;
+}
+
+/* There is no topic and no open file left: they pin the module. */
+static void __exit evs_exit(void)
+{
+	evs_netlink_exit();
+	evs_chardev_exit();
+	/* Topics, segments and nodes are freed behind a grace period. */
+	rcu_barrier();
+	evs_log_unregister();
+	evs_partition_exit_caches();
+}
+
+module_init(evs_init);
+module_exit(evs_exit);
+
+MODULE_DESCRIPTION("Event log: topics, partitions, records");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,592 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The generic netlink family: creating, changing and looking at topics.
+ *
+ * The family's operations run in parallel and its dumps are resumed call by
+ * call; no lock is held here, the topic layer brings its own.
+ */
+#include <linux/build_bug.h>
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/kdev_t.h>
+#include <linux/string.h>
+#include <linux/uidgid.h>
+#include <net/genetlink.h>
+#include <net/netlink.h>
+
+#include "netlink.h"
+#include "netlink-gen.h"
+#include "topic.h"
+
+/* How the members of a configuration are called on the wire. */
+static const struct {
+	u32 set;
+	u16 attr;
+} evs_members[] = {
+	{ EVS_SET_PARTITIONS,		EVSTREAM_A_TOPIC_PARTITIONS },
+	{ EVS_SET_SEGMENT_SIZE,		EVSTREAM_A_TOPIC_SEGMENT_SIZE },
+	{ EVS_SET_RING_SIZE,		EVSTREAM_A_TOPIC_RING_SIZE },
+	{ EVS_SET_MAX_RECORD,		EVSTREAM_A_TOPIC_MAX_RECORD },
+	{ EVS_SET_FRAMING,		EVSTREAM_A_TOPIC_FRAMING },
+	{ EVS_SET_FULL,			EVSTREAM_A_TOPIC_FULL_POLICY },
+	{ EVS_SET_UID,			EVSTREAM_A_TOPIC_UID },
+	{ EVS_SET_GID,			EVSTREAM_A_TOPIC_GID },
+	{ EVS_SET_MODE,			EVSTREAM_A_TOPIC_MODE },
+	{ EVS_SET_RETENTION_MS,		EVSTREAM_A_TOPIC_RETENTION_MS },
+	{ EVS_SET_RETENTION_BYTES,	EVSTREAM_A_TOPIC_RETENTION_BYTES },
+};
+
+static int evs_nl_may_change(struct sk_buff *skb, struct genl_info *info)
+{
+	if (netlink_capable(skb, CAP_SYS_ADMIN))
+		return 0;
+	GENL_SET_ERR_MSG(info, "needs CAP_SYS_ADMIN");
+	return -EPERM;
+}
+
+/* Say what the topic layer found wrong, and in which attribute. */
+static int evs_nl_refuse(struct genl_info *info, const struct evs_fault *fault,
+			 int err)
+{
+	struct nlattr *attr = NULL;
+	size_t i;
+
+	if (!fault->msg)
+		return err;
+	if (!fault->set)
+		attr = info->attrs[EVSTREAM_A_TOPIC_NAME];
+	for (i = 0; i < ARRAY_SIZE(evs_members); i++)
+		if (fault->set & evs_members[i].set)
+			attr = info->attrs[evs_members[i].attr];
+	/* A default can be at fault too, and that has no attribute. */
+	if (attr)
+		NL_SET_BAD_ATTR(info->extack, attr);
+	GENL_SET_ERR_MSG_FMT(info, "%s", fault->msg);
+	return err;
+}
+
+/* The topic that a request names, with a reference. */
+static struct evs_topic *evs_nl_find(const struct genl_info *info, u16 name)
+{
+	struct evs_topic *t;
+
+	if (GENL_REQ_ATTR_CHECK(info, name)) {
+		GENL_SET_ERR_MSG(info, "the topic's name is missing");
+		return ERR_PTR(-EINVAL);
+	}
+	t = evs_topic_get(nla_data(info->attrs[name]));
+	if (!t) {
+		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[name],
+				    "no such topic");
+		return ERR_PTR(-ENOENT);
+	}
+	return t;
+}
+
+static int evs_nl_parse_owner(struct genl_info *info,
+			      struct evs_topic_config *cfg)
+{
+	struct nlattr *uid = info->attrs[EVSTREAM_A_TOPIC_UID];
+	struct nlattr *gid = info->attrs[EVSTREAM_A_TOPIC_GID];
+	struct nlattr *mode = info->attrs[EVSTREAM_A_TOPIC_MODE];
+
+	if (uid) {
+		cfg->uid = make_kuid(current_user_ns(), nla_get_u32(uid));
+		if (!uid_valid(cfg->uid)) {
+			NL_SET_ERR_MSG_ATTR(info->extack, uid, "no such user");
+			return -EINVAL;
+		}
+	}
+	if (gid) {
+		cfg->gid = make_kgid(current_user_ns(), nla_get_u32(gid));
+		if (!gid_valid(cfg->gid)) {
+			NL_SET_ERR_MSG_ATTR(info->extack, gid, "no such group");
+			return -EINVAL;
+		}
+	}
+	if (mode) {
+		/* Here, as the attribute is wider than a umode_t. */
+		if (nla_get_u32(mode) & ~0666) {
+			NL_SET_ERR_MSG_ATTR(info->extack, mode,
+					    "a device's mode is of the bits 0666");
+			return -EINVAL;
+		}
+		cfg->mode = nla_get_u32(mode);
+	}
+	return 0;
+}
+
+static int evs_nl_parse_config(struct genl_info *info,
+			       struct evs_topic_config *cfg, u32 *given)
+{
+	struct nlattr **attrs = info->attrs;
+	size_t i;
+
+	*given = 0;
+	for (i = 0; i < ARRAY_SIZE(evs_members); i++)
+		if (attrs[evs_members[i].attr])
+			*given |= evs_members[i].set;
+
+	if (*given & EVS_SET_PARTITIONS)
+		cfg->partitions =
+			nla_get_u32(attrs[EVSTREAM_A_TOPIC_PARTITIONS]);
+	if (*given & EVS_SET_SEGMENT_SIZE)
+		cfg->segment_size =
+			nla_get_uint(attrs[EVSTREAM_A_TOPIC_SEGMENT_SIZE]);
+	if (*given & EVS_SET_RING_SIZE)
+		cfg->ring_size = nla_get_uint(attrs[EVSTREAM_A_TOPIC_RING_SIZE]);
+	if (*given & EVS_SET_MAX_RECORD)
+		cfg->max_record =
+			nla_get_u32(attrs[EVSTREAM_A_TOPIC_MAX_RECORD]);
+	if (*given & EVS_SET_FRAMING)
+		cfg->framing = nla_get_u32(attrs[EVSTREAM_A_TOPIC_FRAMING]);
+	if (*given & EVS_SET_FULL)
+		cfg->full = nla_get_u32(attrs[EVSTREAM_A_TOPIC_FULL_POLICY]);
+	if (*given & EVS_SET_RETENTION_MS)
+		cfg->retention_ms =
+			nla_get_uint(attrs[EVSTREAM_A_TOPIC_RETENTION_MS]);
+	if (*given & EVS_SET_RETENTION_BYTES)
+		cfg->retention_bytes =
+			nla_get_uint(attrs[EVSTREAM_A_TOPIC_RETENTION_BYTES]);
+
+	return evs_nl_parse_owner(info, cfg);
+}
+
+/* @ns: the user namespace that reads the owner. */
+static int evs_nl_fill_topic(struct sk_buff *skb, struct evs_topic *t,
+			     struct user_namespace *ns)
+{
+	struct evs_topic_config cfg;
+	u64 created_ms;
+
+	evs_topic_config(t, &cfg, &created_ms);
+	if (nla_put_u32(skb, EVSTREAM_A_TOPIC_ID, evs_topic_id(t)) ||
+	    nla_put_string(skb, EVSTREAM_A_TOPIC_NAME, cfg.name) ||
+	    nla_put_u32(skb, EVSTREAM_A_TOPIC_PARTITIONS, cfg.partitions) ||
+	    nla_put_uint(skb, EVSTREAM_A_TOPIC_SEGMENT_SIZE,
+			 cfg.segment_size) ||
+	    nla_put_uint(skb, EVSTREAM_A_TOPIC_RING_SIZE, cfg.ring_size) ||
+	    nla_put_u32(skb, EVSTREAM_A_TOPIC_MAX_RECORD, cfg.max_record) ||
+	    nla_put_u32(skb, EVSTREAM_A_TOPIC_FRAMING, cfg.framing) ||
+	    nla_put_u32(skb, EVSTREAM_A_TOPIC_FULL_POLICY, cfg.full) ||
+	    nla_put_u32(skb, EVSTREAM_A_TOPIC_UID,
+			from_kuid_munged(ns, cfg.uid)) ||
+	    nla_put_u32(skb, EVSTREAM_A_TOPIC_GID,
+			from_kgid_munged(ns, cfg.gid)) ||
+	    nla_put_u32(skb, EVSTREAM_A_TOPIC_MODE, cfg.mode) ||
+	    nla_put_uint(skb, EVSTREAM_A_TOPIC_RETENTION_MS,
+			 cfg.retention_ms) ||
+	    nla_put_uint(skb, EVSTREAM_A_TOPIC_RETENTION_BYTES,
+			 cfg.retention_bytes) ||
+	    nla_put_uint(skb, EVSTREAM_A_TOPIC_CREATED_MS, created_ms))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int evs_nl_fill_partition(struct sk_buff *skb, const char *topic,
+				 u32 partition,
+				 const struct evs_partition_stat *st)
+{
+	if (nla_put_string(skb, EVSTREAM_A_PARTITION_TOPIC, topic) ||
+	    nla_put_u32(skb, EVSTREAM_A_PARTITION_PARTITION, partition) ||
+	    nla_put_u32(skb, EVSTREAM_A_PARTITION_DEV_MAJOR, MAJOR(st->devt)) ||
+	    nla_put_u32(skb, EVSTREAM_A_PARTITION_DEV_MINOR, MINOR(st->devt)) ||
+	    nla_put_uint(skb, EVSTREAM_A_PARTITION_START_OFFSET,
+			 st->start_offset) ||
+	    nla_put_uint(skb, EVSTREAM_A_PARTITION_END_OFFSET,
+			 st->end_offset) ||
+	    nla_put_uint(skb, EVSTREAM_A_PARTITION_START_POSITION,
+			 st->start_position) ||
+	    nla_put_uint(skb, EVSTREAM_A_PARTITION_END_POSITION,
+			 st->end_position) ||
+	    nla_put_u32(skb, EVSTREAM_A_PARTITION_SEGMENTS, st->segments) ||
+	    nla_put_uint(skb, EVSTREAM_A_PARTITION_MEMORY, st->memory) ||
+	    nla_put_uint(skb, EVSTREAM_A_PARTITION_APPENDED_RECORDS,
+			 st->appended_records) ||
+	    nla_put_uint(skb, EVSTREAM_A_PARTITION_APPENDED_BYTES,
+			 st->appended_bytes) ||
+	    nla_put_uint(skb, EVSTREAM_A_PARTITION_DROPPED_RECORDS,
+			 st->dropped_records) ||
+	    nla_put_uint(skb, EVSTREAM_A_PARTITION_HOLES, st->holes) ||
+	    nla_put_u32(skb, EVSTREAM_A_PARTITION_READERS, st->readers) ||
+	    nla_put_u32(skb, EVSTREAM_A_PARTITION_WRITERS, st->writers))
+		return -EMSGSIZE;
+	if (st->first_timestamp >= 0 &&
+	    nla_put_uint(skb, EVSTREAM_A_PARTITION_FIRST_TIMESTAMP,
+			 st->first_timestamp))
+		return -EMSGSIZE;
+	if (st->last_timestamp >= 0 &&
+	    nla_put_uint(skb, EVSTREAM_A_PARTITION_LAST_TIMESTAMP,
+			 st->last_timestamp))
+		return -EMSGSIZE;
+	return 0;
+}
+
+/* Answer @info with the topic's attributes; takes @msg. */
+static int evs_nl_reply_topic(struct sk_buff *msg, struct genl_info *info,
+			      struct evs_topic *t)
+{
+	int err = -EMSGSIZE;
+	void *hdr;
+
+	hdr = genlmsg_iput(msg, info);
+	if (!hdr)
+		goto err_free;
+	err = evs_nl_fill_topic(msg, t, current_user_ns());
+	if (err)
+		goto err_free;
+	genlmsg_end(msg, hdr);
+	return genlmsg_reply(msg, info);
+
+err_free:
+	nlmsg_free(msg);
+	return err;
+}
+
+int evstream_nl_topic_new_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct evs_topic_config cfg = {};
+	struct evs_fault fault = {};
+	struct evs_topic *t;
+	struct sk_buff *msg;
+	struct nlattr *name;
+	u32 given;
+	int err;
+
+	err = evs_nl_may_change(skb, info);
+	if (err)
+		return err;
+
+	if (GENL_REQ_ATTR_CHECK(info, EVSTREAM_A_TOPIC_NAME)) {
+		GENL_SET_ERR_MSG(info, "the topic's name is missing");
+		return -EINVAL;
+	}
+	name = info->attrs[EVSTREAM_A_TOPIC_NAME];
+	if (strscpy(cfg.name, nla_data(name), sizeof(cfg.name)) < 0) {
+		NL_SET_ERR_MSG_ATTR(info->extack, name,
+				    "a topic's name has 249 letters at the most");
+		return -EINVAL;
+	}
+	err = evs_nl_parse_config(info, &cfg, &given);
+	if (err)
+		return err;
+
+	/* First, so that no topic is made that nobody is told of. */
+	msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	if (!msg)
+		return -ENOMEM;
+
+	err = evs_topic_create(&cfg, given, &t, &fault);
+	if (err) {
+		nlmsg_free(msg);
+		return evs_nl_refuse(info, &fault, err);
+	}
+
+	evs_netlink_notify(t, EVSTREAM_CMD_TOPIC_NEW_NTF);
+	err = evs_nl_reply_topic(msg, info, t);
+	evs_topic_put(t);
+	return err;
+}
+
+int evstream_nl_topic_del_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct evs_topic *t;
+	int err;
+
+	err = evs_nl_may_change(skb, info);
+	if (err)
+		return err;
+
+	t = evs_nl_find(info, EVSTREAM_A_TOPIC_NAME);
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+
+	err = evs_topic_delete(t);
+	if (!err)
+		evs_netlink_notify(t, EVSTREAM_CMD_TOPIC_DEL_NTF);
+	else if (err == -ENOENT)
+		NL_SET_ERR_MSG_ATTR(info->extack,
+				    info->attrs[EVSTREAM_A_TOPIC_NAME],
+				    "no such topic");
+	evs_topic_put(t);
+	return err;
+}
+
+int evstream_nl_topic_set_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct evs_topic_config cfg = {};
+	struct evs_fault fault = {};
+	struct evs_topic *t;
+	u32 set;
+	int err;
+
+	err = evs_nl_may_change(skb, info);
+	if (err)
+		return err;
+
+	t = evs_nl_find(info, EVSTREAM_A_TOPIC_NAME);
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+
+	err = evs_nl_parse_config(info, &cfg, &set);
+	if (err)
+		goto out_put;
+	if (!set) {
+		GENL_SET_ERR_MSG(info, "nothing to set");
+		err = -EINVAL;
+		goto out_put;
+	}
+
+	err = evs_topic_set(t, &cfg, set, &fault);
+	if (err)
+		evs_nl_refuse(info, &fault, err);
+	else
+		evs_netlink_notify(t, EVSTREAM_CMD_TOPIC_SET_NTF);
+
+out_put:
+	evs_topic_put(t);
+	return err;
+}
+
+int evstream_nl_topic_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct evs_topic *t;
+	struct sk_buff *msg;
+	int err;
+
+	t = evs_nl_find(info, EVSTREAM_A_TOPIC_NAME);
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+
+	msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	err = msg ? evs_nl_reply_topic(msg, info, t) : -ENOMEM;
+	evs_topic_put(t);
+	return err;
+}
+
+int evstream_nl_partition_get_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct evs_partition_stat st;
+	struct evs_topic *t;
+	struct sk_buff *msg;
+	u32 partition;
+	void *hdr;
+	int err;
+
+	t = evs_nl_find(info, EVSTREAM_A_PARTITION_TOPIC);
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+
+	if (GENL_REQ_ATTR_CHECK(info, EVSTREAM_A_PARTITION_PARTITION)) {
+		GENL_SET_ERR_MSG(info, "the partition's number is missing");
+		err = -EINVAL;
+		goto out_put;
+	}
+	partition = nla_get_u32(info->attrs[EVSTREAM_A_PARTITION_PARTITION]);
+	err = evs_topic_partition_stat(t, partition, &st);
+	if (err) {
+		if (err == -ENXIO)
+			NL_SET_ERR_MSG_ATTR(info->extack,
+					    info->attrs[EVSTREAM_A_PARTITION_PARTITION],
+					    "no such partition");
+		goto out_put;
+	}
+
+	msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	if (!msg) {
+		err = -ENOMEM;
+		goto out_put;
+	}
+	err = -EMSGSIZE;
+	hdr = genlmsg_iput(msg, info);
+	if (!hdr)
+		goto err_free;
+	err = evs_nl_fill_partition(msg,
+				    nla_data(info->attrs[EVSTREAM_A_PARTITION_TOPIC]),
+				    partition, &st);
+	if (err)
+		goto err_free;
+	genlmsg_end(msg, hdr);
+	err = genlmsg_reply(msg, info);
+out_put:
+	evs_topic_put(t);
+	return err;
+
+err_free:
+	nlmsg_free(msg);
+	goto out_put;
+}
+
+/*
+ * What a dump shows next. Ids only grow, so a topic that goes or comes between
+ * two calls can neither be shown twice nor hide another one.
+ */
+struct evs_nl_dump {
+	u32 id;
+	u32 partition;
+	bool one;
+};
+
+static struct evs_nl_dump *evs_nl_dump_ctx(struct netlink_callback *cb)
+{
+	BUILD_BUG_ON(sizeof(struct evs_nl_dump) > sizeof(cb->ctx));
+	return (struct evs_nl_dump *)cb->ctx;
+}
+
+int evstream_nl_topic_get_start(struct netlink_callback *cb)
+{
+	/* Without a policy of its own, generic netlink does not look at them. */
+	if (nlmsg_attrlen(cb->nlh, GENL_HDRLEN)) {
+		NL_SET_ERR_MSG(cb->extack, "a dump of topics takes no attributes");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int evstream_nl_topic_get_dumpit(struct sk_buff *skb,
+				 struct netlink_callback *cb)
+{
+	struct evs_nl_dump *ctx = evs_nl_dump_ctx(cb);
+	struct evs_topic *t;
+	void *hdr;
+	int err;
+
+	while ((t = evs_topic_next(ctx->id))) {
+		err = -EMSGSIZE;
+		hdr = genlmsg_iput(skb, genl_info_dump(cb));
+		if (hdr)
+			err = evs_nl_fill_topic(skb, t, current_user_ns());
+		if (err) {
+			genlmsg_cancel(skb, hdr);
+			evs_topic_put(t);
+			return err;
+		}
+		genlmsg_end(skb, hdr);
+		ctx->id = evs_topic_id(t) + 1;
+		evs_topic_put(t);
+	}
+	return 0;
+}
+
+int evstream_nl_partition_get_start(struct netlink_callback *cb)
+{
+	const struct genl_info *info = genl_info_dump(cb);
+	struct evs_nl_dump *ctx = evs_nl_dump_ctx(cb);
+	struct evs_topic *t;
+
+	if (!info->attrs || !info->attrs[EVSTREAM_A_PARTITION_TOPIC])
+		return 0;
+
+	t = evs_nl_find(info, EVSTREAM_A_PARTITION_TOPIC);
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+	ctx->id = evs_topic_id(t);
+	ctx->one = true;
+	evs_topic_put(t);
+	return 0;
+}
+
+/* 0: all partitions of @t are shown. */
+static int evs_nl_dump_partitions(struct sk_buff *skb,
+				  struct netlink_callback *cb,
+				  struct evs_topic *t)
+{
+	struct evs_nl_dump *ctx = evs_nl_dump_ctx(cb);
+	struct evs_partition_stat st;
+	struct evs_topic_config cfg;
+	u64 created_ms;
+	void *hdr;
+	int err;
+
+	evs_topic_config(t, &cfg, &created_ms);
+	while (!evs_topic_partition_stat(t, ctx->partition, &st)) {
+		err = -EMSGSIZE;
+		hdr = genlmsg_iput(skb, genl_info_dump(cb));
+		if (hdr)
+			err = evs_nl_fill_partition(skb, cfg.name,
+						    ctx->partition, &st);
+		if (err) {
+			genlmsg_cancel(skb, hdr);
+			return err;
+		}
+		genlmsg_end(skb, hdr);
+		ctx->partition++;
+	}
+	return 0;
+}
+
+int evstream_nl_partition_get_dumpit(struct sk_buff *skb,
+				     struct netlink_callback *cb)
+{
+	struct evs_nl_dump *ctx = evs_nl_dump_ctx(cb);
+	struct evs_topic *t;
+	u32 id;
+	int err;
+
+	while ((t = evs_topic_next(ctx->id))) {
+		id = evs_topic_id(t);
+		if (id != ctx->id) {
+			if (ctx->one) {
+				evs_topic_put(t);
+				break;
+			}
+			ctx->id = id;
+			ctx->partition = 0;
+		}
+		err = evs_nl_dump_partitions(skb, cb, t);
+		evs_topic_put(t);
+		if (err || ctx->one)
+			return err;
+		ctx->id++;
+		ctx->partition = 0;
+	}
+	return 0;
+}
+
+/**
+ * evs_netlink_notify - tell the listeners about a topic
+ * @t: the topic; it may be deleted already
+ * @cmd: one of EVSTREAM_CMD_TOPIC_*_NTF
+ *
+ * Owners are numbers of the initial user namespace: one message goes to all
+ * listeners. It is lost where memory is short, as netlink notifications are.
+ */
+void evs_netlink_notify(struct evs_topic *t, u8 cmd)
+{
+	struct sk_buff *msg;
+	void *hdr;
+
+	msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	if (!msg)
+		return;
+	hdr = genlmsg_put(msg, 0, 0, &evstream_nl_family, 0, cmd);
+	if (!hdr || evs_nl_fill_topic(msg, t, &init_user_ns)) {
+		nlmsg_free(msg);
+		return;
+	}
+	genlmsg_end(msg, hdr);
+	genlmsg_multicast_allns(&evstream_nl_family, msg, 0,
+				EVSTREAM_NLGRP_TOPICS);
+}
+
+/**
+ * evs_netlink_init - register the family
+ *
+ * The last step of loading: requests come in from here on.
+ *
+ * Return: 0 or a negative errno.
+ */
+int __init evs_netlink_init(void)
+{
+	return genl_register_family(&evstream_nl_family);
+}
+
+/**
+ * evs_netlink_exit - unregister the family
+ *
+ * On return no request or dump runs any more.
+ */
+void evs_netlink_exit(void)
+{
+	genl_unregister_family(&evstream_nl_family);
+}

@@ -1,0 +1,751 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A partition's life: segments, room for appends, retention, maps.
+ */
+#include <linux/ktime.h>
+#include <linux/lockdep.h>
+#include <linux/mm.h>
+#include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/evstream.h>
+#include <uapi/linux/evstream_netlink.h>
+
+#include "internal.h"
+#include "partition.h"
+
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+
+/* The expiry looks again after so long at the latest: a clock may be set. */
+#define EVS_EXPIRE_MAX_MS	(60 * MSEC_PER_SEC)
+#define EVS_EXPIRE_MIN_MS	20
+
+static struct kmem_cache *evs_partition_cache;
+
+/**
+ * evs_partition_init_caches() - set up what all partitions share
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int evs_partition_init_caches(void)
+{
+	evs_partition_cache = KMEM_CACHE(evs_partition, SLAB_HWCACHE_ALIGN | SLAB_ACCOUNT);
+	return evs_partition_cache ? 0 : -ENOMEM;
+}
+
+/**
+ * evs_partition_exit_caches() - take it down; all partitions are gone
+ */
+void evs_partition_exit_caches(void)
+{
+	kmem_cache_destroy(evs_partition_cache);
+}
+
+/* Wakes whoever waits for records, room or publication. */
+void evs_partition_wake(struct evs_partition *p)
+{
+	/*
+	 * Orders what was published before the look at the queues; pairs with
+	 * the barrier that prepare_to_wait() has between queueing and the
+	 * sleeper's own look.
+	 */
+	smp_mb();
+	if (waitqueue_active(&p->wait))
+		__wake_up_sync_key(&p->wait, TASK_NORMAL,
+				   poll_to_key(EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM));
+	if (waitqueue_active(p->any_wait))
+		__wake_up_sync_key(p->any_wait, TASK_NORMAL,
+				   poll_to_key(EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM));
+}
+
+static void evs_ctl_start(struct evs_partition *p)
+{
+	lockdep_assert_held(&p->lock);
+	if (!p->ctl)
+		return;
+	WRITE_ONCE(p->ctl->start_position, p->start_pos);
+	/* Before the pages go; pairs with the consumer's load after its use. */
+	smp_wmb();
+	WRITE_ONCE(p->ctl->start_offset, p->start_offset);
+}
+
+static struct evs_segment *evs_segment_of(struct evs_partition *p, u64 number)
+{
+	return xa_load(&p->segments, number);
+}
+
+static void evs_segment_free_rcu(struct rcu_head *rcu)
+{
+	struct evs_segment *s = container_of(rcu, struct evs_segment, rcu);
+	u32 i;
+
+	for (i = 0; i < DIV_ROUND_UP(s->entries, EVS_INDEX_CHUNK) + 1; i++) {
+		if (!s->chunk[i])
+			break;
+		free_page((unsigned long)s->chunk[i]);
+	}
+	kvfree(s);
+}
+
+static void evs_segment_free(struct evs_segment *s)
+{
+	call_rcu(&s->rcu, evs_segment_free_rcu);
+}
+
+static u32 evs_segment_chunks(const struct evs_partition *p)
+{
+	/* Entries lie more than an interval apart; one more ends the list. */
+	return DIV_ROUND_UP((1UL << p->log.shift) / EVS_INDEX_INTERVAL + 1, EVS_INDEX_CHUNK) + 1;
+}
+
+/*
+ * Pages of index for all batches that can begin below @end.  An entry is made
+ * at most every EVS_INDEX_INTERVAL bytes, so the folios' end tells how many.
+ */
+static int evs_segment_index_room(struct evs_segment *s, u64 end, gfp_t gfp)
+{
+	u32 chunks = DIV_ROUND_UP((u32)((end - s->pos) / EVS_INDEX_INTERVAL) + 1, EVS_INDEX_CHUNK);
+	u32 i;
+
+	for (i = chunks; i-- && !s->chunk[i];)
+		;
+	for (i++; i < chunks; i++) {
+		s->chunk[i] = (void *)get_zeroed_page(gfp | __GFP_ACCOUNT);
+		if (!s->chunk[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Drops the oldest segment. It is sealed and published. */
+static void evs_drop_oldest(struct evs_partition *p)
+{
+	struct evs_segment *s, *after;
+	u64 to;
+
+	lockdep_assert_held(&p->grow);
+	s = evs_segment_of(p, p->first);
+	to = s->pos + (1ULL << p->log.shift);
+
+	spin_lock(&p->lock);
+	after = p->first + 1 < p->next ? evs_segment_of(p, p->first + 1) : NULL;
+	p->first++;
+	if (p->start_pos < to) {
+		u64 offset = after ? after->offset : p->next_offset;
+
+		p->start_pos = after ? after->pos : to;
+		if (p->start_offset < offset)
+			WRITE_ONCE(p->start_offset, offset);
+		evs_ctl_start(p);
+	}
+	spin_unlock(&p->lock);
+
+	trace_evstream_drop(p->topic_id, p->number, p->start_offset, p->start_pos);
+	xa_erase(&p->segments, s->pos >> p->log.shift);
+	/* Readers that miss a folio look at start_offset again. */
+	evs_log_drop(&p->log, s->pos, to);
+	evs_segment_free(s);
+}
+
+/* Whether nothing below @pos is being filled. What was given back does not count. */
+static bool evs_published(struct evs_partition *p, u64 pos)
+{
+	return READ_ONCE(p->end_pos) >= min(pos, READ_ONCE(p->next_pos));
+}
+
+/*
+ * Waits until all that is reserved below @pos is published.  Who fills does not
+ * wait for user memory, so this does not take long.
+ */
+static int evs_wait_published(struct evs_partition *p, u64 pos, unsigned int flags)
+{
+	if (evs_published(p, pos))
+		return 0;
+	if (flags & EVS_NOWAIT)
+		return -EAGAIN;
+	return wait_event_killable(p->wait, evs_published(p, pos));
+}
+
+/* Closes the open segment: what is left of it becomes zeroes. */
+static void evs_seal(struct evs_partition *p)
+{
+	struct evs_reservation r = {};
+	struct evs_segment *s;
+	u64 end, filled;
+
+	lockdep_assert_held(&p->grow);
+	spin_lock(&p->lock);
+	s = p->segment;
+	if (!s) {
+		spin_unlock(&p->lock);
+		return;
+	}
+	end = s->pos + (1ULL << p->log.shift);
+	r.pos = p->next_pos;
+	r.end = end;
+	r.end_offset = p->next_offset;
+	WRITE_ONCE(p->next_pos, end);
+	p->room = end;
+	p->segment = NULL;
+	list_add_tail(&r.node, &p->resv);
+	spin_unlock(&p->lock);
+
+	filled = min(p->log.alloc, end);
+	if (r.pos < filled)
+		evs_log_zero(&p->log, r.pos, filled - r.pos);
+	evs_log_skip(&p->log, end);
+	evs_reservation_publish(p, &r);
+}
+
+static u64 evs_held(const struct evs_partition *p)
+{
+	return (p->next - p->first) << p->log.shift;
+}
+
+static bool evs_ring_full(const struct evs_partition *p)
+{
+	return evs_held(p) >= READ_ONCE(p->limits.ring);
+}
+
+/* The oldest segment's end: below it all must be published before it can go. */
+static u64 evs_oldest_end(const struct evs_partition *p)
+{
+	return (p->first + 1) << p->log.shift;
+}
+
+static bool evs_oldest_sealed(const struct evs_partition *p)
+{
+	return p->first + 1 < p->next || (p->first < p->next && !p->segment);
+}
+
+static void evs_expire_later(struct evs_partition *p, u64 ms)
+{
+	ms = clamp_t(u64, ms, EVS_EXPIRE_MIN_MS, EVS_EXPIRE_MAX_MS);
+	queue_delayed_work(system_unbound_wq, &p->expire, msecs_to_jiffies(ms) + 1);
+}
+
+/* Opens the segment at next_pos. The ring has room. */
+static int evs_open_segment(struct evs_partition *p, gfp_t gfp)
+{
+	u64 number = p->next_pos >> p->log.shift;
+	u32 chunks = evs_segment_chunks(p);
+	struct evs_segment *s;
+	int ret;
+
+	lockdep_assert_held(&p->grow);
+	s = gfp == GFP_NOWAIT ?
+	    kzalloc(struct_size(s, chunk, chunks), gfp | __GFP_NOWARN | __GFP_ACCOUNT) :
+	    kvzalloc(struct_size(s, chunk, chunks), gfp | __GFP_ACCOUNT);
+	if (!s)
+		return -ENOMEM;
+	s->pos = p->next_pos;
+	s->next_entry = s->pos;
+	s->newest = S64_MIN;
+	ret = xa_err(xa_store(&p->segments, number, s, gfp | __GFP_ACCOUNT));
+	if (ret) {
+		kvfree(s);
+		return ret;
+	}
+	spin_lock(&p->lock);
+	if (p->dead) {
+		spin_unlock(&p->lock);
+		xa_erase(&p->segments, number);
+		kvfree(s);
+		return -ENODEV;
+	}
+	s->offset = p->next_offset;
+	s->newest_so_far = p->newest;
+	if (p->first == p->next)
+		p->first = number;
+	p->next = number + 1;
+	p->room = s->pos;
+	p->segment = s;
+	spin_unlock(&p->lock);
+	if (READ_ONCE(p->limits.retention_ms))
+		evs_expire_later(p, READ_ONCE(p->limits.retention_ms));
+	return 0;
+}
+
+static bool evs_has_room(struct evs_partition *p)
+{
+	return READ_ONCE(p->dead) || !evs_ring_full(p) ||
+	       READ_ONCE(p->limits.full) != EVSTREAM_FULL_BLOCK;
+}
+
+/*
+ * Makes the ring let go of a segment, as its policy says. Drops and retakes
+ * p->grow where it waits.
+ */
+static int evs_make_way(struct evs_partition *p, unsigned int flags)
+{
+	int ret;
+
+	lockdep_assert_held(&p->grow);
+	switch (READ_ONCE(p->limits.full)) {
+	case EVSTREAM_FULL_FAIL:
+		return -ENOSPC;
+	case EVSTREAM_FULL_BLOCK:
+		if (flags & (EVS_NONBLOCK | EVS_NOWAIT))
+			return -EAGAIN;
+		mutex_unlock(&p->grow);
+		ret = wait_event_interruptible(p->wait, evs_has_room(p));
+		mutex_lock(&p->grow);
+		return ret;
+	}
+	ret = evs_wait_published(p, evs_oldest_end(p), flags);
+	if (ret)
+		return ret;
+	evs_drop_oldest(p);
+	return 0;
+}
+
+static void evs_drop_by_bytes(struct evs_partition *p)
+{
+	u64 limit = READ_ONCE(p->limits.retention_bytes);
+
+	while (limit && evs_oldest_sealed(p) && evs_published(p, evs_oldest_end(p)) &&
+	       evs_held(p) - (1ULL << p->log.shift) >= limit)
+		evs_drop_oldest(p);
+}
+
+/**
+ * evs_make_room() - folios and a segment for an append
+ * @p: the partition
+ * @size: bytes of the batch, at most a segment
+ * @flags: EVS_NONBLOCK, EVS_NOWAIT
+ *
+ * When it returns 0 there was room; whoever reserves first has it.
+ *
+ * Return: 0; -ENODEV; -ENOMEM; -ENOSPC: the ring is full and fails, or all the
+ * memory that the module may use is used; -EAGAIN; -ERESTARTSYS.
+ */
+int evs_make_room(struct evs_partition *p, u32 size, unsigned int flags)
+{
+	gfp_t gfp = flags & EVS_NOWAIT ? GFP_NOWAIT : GFP_KERNEL;
+	u64 pos, end;
+	int ret;
+
+	if (flags & EVS_NOWAIT) {
+		if (!mutex_trylock(&p->grow))
+			return -EAGAIN;
+	} else if (mutex_lock_interruptible(&p->grow)) {
+		return -ERESTARTSYS;
+	}
+again:
+	ret = -ENODEV;
+	spin_lock(&p->lock);
+	if (p->dead) {
+		spin_unlock(&p->lock);
+		goto out;
+	}
+	pos = p->next_pos;
+	end = p->segment ? p->segment->pos + (1ULL << p->log.shift) : pos;
+	spin_unlock(&p->lock);
+
+	if (end - pos < size) {
+		if (evs_ring_full(p)) {
+			/*
+			 * Without a lock another producer's small batch may still
+			 * fit the open segment: seal it only when there is a next.
+			 */
+			ret = evs_make_way(p, flags);
+			if (ret)
+				goto out;
+			goto again;
+		}
+		evs_seal(p);
+		ret = evs_open_segment(p, gfp);
+		if (ret)
+			goto out;
+		evs_drop_by_bytes(p);
+		goto again;
+	}
+	/* Small batches of others may move next_pos meanwhile: then once more. */
+	ret = evs_log_grow(&p->log, pos + size, p->log.folios, evs_bytes_ceiling(), gfp);
+	if (ret == -ENOSPC && READ_ONCE(p->limits.full) == EVSTREAM_FULL_OVERWRITE &&
+	    p->first + 1 < p->next) {
+		ret = evs_make_way(p, flags);
+		if (ret)
+			goto out;
+		goto again;
+	}
+	if (!ret)
+		ret = evs_segment_index_room(p->segment, p->log.alloc, gfp);
+	if (ret)
+		goto out;
+	spin_lock(&p->lock);
+	if (!p->dead)
+		p->room = p->log.alloc;
+	spin_unlock(&p->lock);
+out:
+	mutex_unlock(&p->grow);
+	if (ret == -ENOMEM && (flags & EVS_NOWAIT))
+		ret = -EAGAIN;
+	return ret;
+}
+
+/**
+ * evs_partition_writable() - whether an append would not have to wait for room
+ * @p: the partition
+ */
+bool evs_partition_writable(struct evs_partition *p)
+{
+	u64 pos = READ_ONCE(p->next_pos);
+
+	return evs_has_room(p) ||
+	       round_up(pos, 1ULL << p->log.shift) - pos >= PAGE_SIZE;
+}
+
+static void evs_expire_work(struct work_struct *work)
+{
+	struct evs_partition *p = container_of(to_delayed_work(work), struct evs_partition, expire);
+	u64 keep = READ_ONCE(p->limits.retention_ms), later = 0;
+	s64 now = ktime_to_ms(ktime_get_real());
+	bool dropped = false;
+
+	mutex_lock(&p->grow);
+	while (keep && !READ_ONCE(p->dead) && p->first < p->next) {
+		struct evs_segment *s = evs_segment_of(p, p->first);
+		s64 newest = READ_ONCE(s->newest);
+
+		/* Nothing was appended yet: as if it came now. */
+		if (newest == S64_MIN)
+			newest = now;
+		if (newest > now - (s64)keep) {
+			later = newest - (now - (s64)keep);
+			break;
+		}
+		if (!evs_oldest_sealed(p))
+			evs_seal(p);
+		/* Somebody fills it: its newest is just now coming. */
+		if (!evs_published(p, evs_oldest_end(p))) {
+			later = EVS_EXPIRE_MIN_MS;
+			break;
+		}
+		evs_drop_oldest(p);
+		dropped = true;
+	}
+	if (later)
+		evs_expire_later(p, later);
+	mutex_unlock(&p->grow);
+	if (dropped)
+		evs_partition_wake(p);
+}
+
+/* Whether the oldest segment holds nothing any more. */
+static bool evs_oldest_spent(struct evs_partition *p)
+{
+	struct evs_segment *after;
+	u64 end_offset;
+
+	if (!evs_oldest_sealed(p) || !evs_published(p, evs_oldest_end(p)))
+		return false;
+	after = p->first + 1 < p->next ? evs_segment_of(p, p->first + 1) : NULL;
+	end_offset = after ? after->offset : READ_ONCE(p->end_offset);
+	return end_offset <= p->start_offset;
+}
+
+/**
+ * evs_partition_trim() - drop records from the start
+ * @p: the partition
+ * @offset: the first to keep; U64_MAX: none
+ *
+ * Return: 0; -ERANGE: @offset is beyond the end; -ENODEV; -ERESTARTSYS.
+ */
+int evs_partition_trim(struct evs_partition *p, u64 offset)
+{
+	struct evs_cursor c = {};
+	bool all = false;
+	u64 pos;
+	int ret;
+
+	if (mutex_lock_interruptible(&p->grow))
+		return -ERESTARTSYS;
+	ret = READ_ONCE(p->dead) ? -ENODEV : 0;
+	if (offset == U64_MAX)
+		offset = smp_load_acquire(&p->end_offset);
+	if (!ret && offset > smp_load_acquire(&p->end_offset))
+		ret = -ERANGE;
+	if (ret || offset <= p->start_offset)
+		goto out;
+
+	evs_cursor_seek(&c, offset);
+	ret = evs_cursor_locate(p, &c, &pos);
+	evs_cursor_put(&c);
+	if (ret)
+		goto out;
+	spin_lock(&p->lock);
+	WRITE_ONCE(p->start_offset, offset);
+	p->start_pos = pos;
+	evs_ctl_start(p);
+	all = p->segment && offset == p->next_offset;
+	spin_unlock(&p->lock);
+	/* Nothing is left: the open segment's memory goes too. */
+	if (all)
+		evs_seal(p);
+	while (evs_oldest_spent(p))
+		evs_drop_oldest(p);
+out:
+	mutex_unlock(&p->grow);
+	if (!ret)
+		evs_partition_wake(p);
+	return ret;
+}
+
+/**
+ * evs_partition_configure() - take over a topic's changed limits
+ * @p: the partition
+ * @limits: the new ones
+ */
+void evs_partition_configure(struct evs_partition *p, const struct evs_limits *limits)
+{
+	mutex_lock(&p->grow);
+	WRITE_ONCE(p->limits.ring, limits->ring);
+	WRITE_ONCE(p->limits.retention_bytes, limits->retention_bytes);
+	WRITE_ONCE(p->limits.retention_ms, limits->retention_ms);
+	WRITE_ONCE(p->limits.full, limits->full);
+	while (evs_held(p) > limits->ring && evs_oldest_sealed(p) &&
+	       evs_published(p, evs_oldest_end(p)))
+		evs_drop_oldest(p);
+	evs_drop_by_bytes(p);
+	if (limits->retention_ms && p->first < p->next && !READ_ONCE(p->dead))
+		mod_delayed_work(system_unbound_wq, &p->expire, 0);
+	mutex_unlock(&p->grow);
+	evs_partition_wake(p);
+}
+
+/**
+ * evs_partition_counters() - a partition as it is now
+ * @p: the partition
+ * @c: out
+ */
+void evs_partition_counters(struct evs_partition *p, struct evs_partition_counters *c)
+{
+	u64 n;
+
+	*c = (struct evs_partition_counters){ .oldest = -1, .newest = -1 };
+	mutex_lock(&p->grow);
+	spin_lock(&p->lock);
+	c->start_offset = p->start_offset;
+	c->end_offset = p->end_offset;
+	c->start_pos = p->start_pos;
+	c->end_pos = p->end_pos;
+	c->bytes = p->bytes;
+	c->holes = p->holes;
+	c->segments = p->next - p->first;
+	spin_unlock(&p->lock);
+	c->memory = p->log.folios;
+	for (n = p->first; n < p->next; n++)
+		c->newest = max(c->newest, READ_ONCE(evs_segment_of(p, n)->newest));
+	mutex_unlock(&p->grow);
+	if (c->start_offset < c->end_offset) {
+		struct evs_cursor cur = {};
+		struct evs_found found;
+
+		evs_cursor_seek(&cur, c->start_offset);
+		if (evs_cursor_find(p, &cur, &found) == 1)
+			c->oldest = found.timestamp;
+		evs_cursor_put(&cur);
+	}
+}
+
+static void evs_vma_open(struct vm_area_struct *vma)
+{
+	struct evs_partition *p = vma->vm_private_data;
+
+	mutex_lock(&p->grow);
+	p->maps++;
+	mutex_unlock(&p->grow);
+}
+
+static void evs_vma_close(struct vm_area_struct *vma)
+{
+	struct evs_partition *p = vma->vm_private_data;
+
+	mutex_lock(&p->grow);
+	if (!--p->maps)
+		p->log.zero = false;
+	mutex_unlock(&p->grow);
+}
+
+static vm_fault_t evs_vma_fault(struct vm_fault *vmf)
+{
+	struct evs_partition *p = vmf->vma->vm_private_data;
+
+	return evs_log_fault(vmf, smp_load_acquire(&p->end_pos));
+}
+
+static const struct vm_operations_struct evs_vm_ops = {
+	.open		= evs_vma_open,
+	.close		= evs_vma_close,
+	.fault		= evs_vma_fault,
+	.map_pages	= filemap_map_pages,
+};
+
+/*
+ * Until somebody maps the log, folios are not zeroed: nothing but what was
+ * published is ever copied out of them. Before the first map, what lies behind
+ * the last reservation is zeroed and those before it are waited for.
+ */
+static int evs_zero_ahead(struct evs_partition *p)
+{
+	u64 pos, room;
+	int ret;
+
+	lockdep_assert_held(&p->grow);
+	if (p->log.zero)
+		return 0;
+	spin_lock(&p->lock);
+	pos = p->next_pos;
+	room = p->room;
+	p->room = pos;
+	spin_unlock(&p->lock);
+	ret = evs_wait_published(p, pos, 0);
+	if (!ret) {
+		if (pos < p->log.alloc)
+			evs_log_zero(&p->log, pos, p->log.alloc - pos);
+		p->log.zero = true;
+	}
+	spin_lock(&p->lock);
+	if (!p->dead)
+		p->room = room;
+	spin_unlock(&p->lock);
+	return ret;
+}
+
+/**
+ * evs_partition_mmap() - map the log or its control page
+ * @p: the partition
+ * @vma: to set up
+ *
+ * Return: 0; -EACCES: writable; -EINVAL: private, or neither the control page
+ * alone nor a stretch of the log; -ENODEV; -ENOMEM; -EINTR.
+ */
+int evs_partition_mmap(struct evs_partition *p, struct vm_area_struct *vma)
+{
+	int ret;
+
+	if (vma->vm_flags & VM_WRITE)
+		return -EACCES;
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (vma->vm_pgoff < EVS_LOG_BASE >> PAGE_SHIFT &&
+	    (vma->vm_pgoff != EVSTREAM_MMAP_CTL >> PAGE_SHIFT || vma_pages(vma) != 1))
+		return -EINVAL;
+
+	if (mutex_lock_killable(&p->grow))
+		return -EINTR;
+	ret = -ENODEV;
+	if (p->dead)
+		goto out;
+	ret = evs_zero_ahead(p);
+	if (ret)
+		goto out;
+	if (!p->ctl) {
+		struct evstream_ctl *ctl = evs_log_ctl(&p->log);
+
+		ret = PTR_ERR_OR_ZERO(ctl);
+		if (ret)
+			goto out;
+		ctl->version = 1;
+		ctl->segment_shift = p->log.shift;
+		ctl->partition = p->number;
+		spin_lock(&p->lock);
+		ctl->start_offset = p->start_offset;
+		ctl->start_position = p->start_pos;
+		ctl->end_offset = p->end_offset;
+		ctl->end_position = p->end_pos;
+		p->ctl = ctl;
+		spin_unlock(&p->lock);
+	}
+	vm_flags_mod(vma, VM_MIXEDMAP | VM_DONTEXPAND, VM_MAYWRITE);
+	vma->vm_private_data = p;
+	vma->vm_ops = &evs_vm_ops;
+	p->maps++;
+out:
+	if (!p->maps)
+		p->log.zero = false;
+	mutex_unlock(&p->grow);
+	return ret;
+}
+
+/**
+ * evs_partition_new() - an empty partition
+ * @topic_id: its topic's
+ * @number: its own
+ * @segment_shift: a segment is 1 << this
+ * @limits: of its topic
+ * @any_wait: woken whenever the partition wakes its own waiters; outlives it
+ *
+ * Return: the partition or an ERR_PTR.
+ */
+struct evs_partition *evs_partition_new(u32 topic_id, u32 number, u8 segment_shift,
+					const struct evs_limits *limits,
+					wait_queue_head_t *any_wait)
+{
+	struct evs_partition *p = kmem_cache_zalloc(evs_partition_cache, GFP_KERNEL);
+	int ret;
+
+	if (!p)
+		return ERR_PTR(-ENOMEM);
+	ret = evs_log_init(&p->log, segment_shift);
+	if (ret) {
+		kmem_cache_free(evs_partition_cache, p);
+		return ERR_PTR(ret);
+	}
+	p->topic_id = topic_id;
+	p->number = number;
+	p->limits = *limits;
+	p->any_wait = any_wait;
+	p->newest = S64_MIN;
+	spin_lock_init(&p->lock);
+	INIT_LIST_HEAD(&p->resv);
+	init_waitqueue_head(&p->wait);
+	mutex_init(&p->grow);
+	xa_init(&p->segments);
+	INIT_DELAYED_WORK(&p->expire, evs_expire_work);
+	return p;
+}
+
+/**
+ * evs_partition_kill() - refuse everything from now on and free the log
+ * @p: the partition
+ *
+ * Who waits is woken and gets -ENODEV.
+ */
+void evs_partition_kill(struct evs_partition *p)
+{
+	spin_lock(&p->lock);
+	WRITE_ONCE(p->dead, true);
+	p->room = p->next_pos;
+	if (p->ctl)
+		WRITE_ONCE(p->ctl->flags, EVSTREAM_CTL_DEAD);
+	spin_unlock(&p->lock);
+	evs_partition_wake(p);
+
+	/* Who was before the flag has left when the lock is had. */
+	mutex_lock(&p->grow);
+	wait_event(p->wait, evs_published(p, U64_MAX));
+	evs_seal(p);
+	while (p->first < p->next)
+		evs_drop_oldest(p);
+	mutex_unlock(&p->grow);
+	cancel_delayed_work_sync(&p->expire);
+}
+
+/**
+ * evs_partition_free() - free a partition
+ * @p: killed, or never used; nobody refers to it
+ *
+ * Those who find a partition by a number under RCU may look at its memory for a
+ * grace period more: the topic, not the partition, is what they find.
+ */
+void evs_partition_free(struct evs_partition *p)
+{
+	WARN_ON_ONCE(p->first != p->next);
+	evs_log_destroy(&p->log);
+	xa_destroy(&p->segments);
+	kmem_cache_free(evs_partition_cache, p);
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A partition: offsets over a log.  Append is reserve, fill, publish.
+ *
+ * Lock order:
+ *	mmap_lock
+ *	  evs_partition.grow	segments and folios come and go
+ *	    evs_partition.lock	a reservation is made or published
+ */
+#ifndef EVSTREAM_PARTITION_H
+#define EVSTREAM_PARTITION_H
+
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include "batch.h"
+#include "log.h"
+
+struct evstream_ctl;
+struct iov_iter;
+struct vm_area_struct;
+
+/**
+ * struct evs_limits - what a topic's configuration means to a partition
+ * @ring: bytes held at the most, a multiple of the segment size
+ * @retention_bytes: above which sealed segments are dropped, 0: none
+ * @retention_ms: a segment's age from its newest record, 0: none
+ * @full: an &enum evstream_full
+ */
+struct evs_limits {
+	u64 ring;
+	u64 retention_bytes;
+	u64 retention_ms;
+	u32 full;
+};
+
+/**
+ * struct evs_index_entry - what lies at a position
+ * @offset: base offset of the batch there, from the segment's
+ * @pos: from the segment's start
+ * @before: newest timestamp of the segment's batches before this one, ms
+ */
+struct evs_index_entry {
+	u32 offset;
+	u32 pos;
+	s64 before;
+};
+
+/* An entry for every so many bytes, as Kafka's index.interval.bytes. */
+#define EVS_INDEX_INTERVAL	4096u
+/* So a chunk is a page that covers at least 1 MiB of log. */
+#define EVS_INDEX_CHUNK		(4096u / sizeof(struct evs_index_entry))
+
+/**
+ * struct evs_segment - an aligned stretch of the log
+ * @rcu: readers look it up under RCU
+ * @pos: its first position
+ * @offset: first offset in it
+ * @newest: newest timestamp in it, S64_MIN: none
+ * @newest_so_far: newest timestamp in it and all before it
+ * @entries: index entries; their stores come before it
+ * @next_entry: position from which the next batch gets an entry
+ * @chunk: the index, in pages
+ */
+struct evs_segment {
+	struct rcu_head rcu;
+	u64 pos;
+	u64 offset;
+	s64 newest;
+	s64 newest_so_far;
+	u32 entries;
+	u64 next_entry;
+	struct evs_index_entry *chunk[];
+};
+
+/**
+ * struct evs_partition - a partition
+ * @number: within its topic
+ * @topic_id: for the tracepoints
+ * @devt: number of its device node
+ * @log: its bytes
+ * @limits: read with READ_ONCE()
+ * @any_wait: woken together with @wait
+ * @lock: protects the members up to @grow, and the ends' stores
+ * @resv: reservations in the order of their positions, unpublished
+ * @next_pos: where the next reservation begins
+ * @room: up to where there are folios in the open segment
+ * @next_offset: the next reservation's first offset
+ * @newest: newest timestamp that was ever appended
+ * @last_append: newest log-append time
+ * @segment: the open one, or NULL
+ * @bytes: of batches appended
+ * @holes: appends that failed after later ones had been reserved
+ * @tail: the folio that the last small append went to
+ * @tail_base: position of its first byte
+ * @tail_end: position after its last byte
+ * @dead: the topic was deleted
+ * @end_pos: high watermark
+ * @end_offset: high watermark; stored last, with release: whoever loads it with
+ *	acquire sees @end_pos and the bytes below it
+ * @start_offset: the first offset held
+ * @start_pos: position of the batch that holds it
+ * @ctl: control page, NULL before the first map of it
+ * @wait: for records, for room, for publication
+ * @grow: serialises whatever changes segments and folios
+ * @segments: by number, position >> shift
+ * @first: number of the oldest segment held
+ * @next: one after the newest's number; equal to @first: none
+ * @maps: VMAs of the log
+ * @expire: drops what retention_ms says
+ * @readers: open files
+ * @writers: open files
+ */
+struct evs_partition {
+	u32 number;
+	u32 topic_id;
+	dev_t devt;
+	struct evs_log log;
+	struct evs_limits limits;
+	wait_queue_head_t *any_wait;
+
+	spinlock_t lock ____cacheline_aligned_in_smp;
+	struct list_head resv;
+	u64 next_pos;
+	u64 room;
+	u64 next_offset;
+	s64 newest;
+	s64 last_append;
+	struct evs_segment *segment;
+	u64 bytes;
+	u64 holes;
+	u8 *tail;
+	u64 tail_base;
+	u64 tail_end;
+	bool dead;
+
+	u64 end_pos ____cacheline_aligned_in_smp;
+	u64 end_offset;
+	u64 start_offset;
+	u64 start_pos;
+	struct evstream_ctl *ctl;
+	wait_queue_head_t wait;
+
+	struct mutex grow;
+	struct xarray segments;
+	u64 first;
+	u64 next;
+	unsigned int maps;
+	struct delayed_work expire;
+	atomic_t readers;
+	atomic_t writers;
+};
+
+/**
+ * struct evs_cursor - a reader's place in a partition
+ * @offset: the record wanted next
+ * @pos: the batch that holds it, where @at is set
+ * @rec: position of the record within that batch, 0: its first one
+ * @at: @pos is known
+ * @untold: a gap was found that the next read reports
+ * @batch: header of the batch at @pos, where @rec is not 0
+ * @gap_from: first offset of the last gap
+ * @gap_to: one after its last
+ * @lost: records lost in all
+ * @view: folio being read
+ */
+struct evs_cursor {
+	u64 offset;
+	u64 pos;
+	u64 rec;
+	bool at;
+	bool untold;
+	struct evs_batch_info batch;
+	u64 gap_from;
+	u64 gap_to;
+	u64 lost;
+	struct evs_view view;
+};
+
+/**
+ * struct evs_found - a record that a cursor stands at
+ * @offset: its offset
+ * @timestamp: ms
+ * @pos: its position
+ * @size: its bytes
+ * @value_pos: position of its value
+ * @value_len: bytes of the value, -1: null
+ */
+struct evs_found {
+	u64 offset;
+	s64 timestamp;
+	u64 pos;
+	u32 size;
+	u64 value_pos;
+	s32 value_len;
+};
+
+/**
+ * struct evs_source - one record to append
+ * @key: NULL: null
+ * @value: NULL: null
+ * @headers: encoded headers, without their count
+ * @key_len: bytes of the key, -1: null
+ * @value_len: bytes of the value, -1: null
+ * @headers_len: bytes at @headers
+ * @headers_count: headers
+ * @timestamp: ms, -1: the time of the append
+ */
+struct evs_source {
+	const u8 *key;
+	const u8 *value;
+	const u8 *headers;
+	s32 key_len;
+	s32 value_len;
+	u32 headers_len;
+	u32 headers_count;
+	s64 timestamp;
+};
+
+/* How an append may wait. */
+#define EVS_NONBLOCK	BIT(0)	/* not for room in a full ring */
+#define EVS_NOWAIT	BIT(1)	/* not for memory or a mutex either */
+
+/**
+ * struct evs_partition_counters - a partition as it is now
+ * @start_offset: first record held
+ * @end_offset: high watermark
+ * @start_pos: position from which all is held
+ * @end_pos: position after the last batch
+ * @memory: bytes of folios
+ * @bytes: of batches ever appended
+ * @holes: failed appends that consumers skip
+ * @segments: held
+ * @oldest: timestamp of the first record held, -1: none
+ * @newest: newest timestamp held, -1: none
+ */
+struct evs_partition_counters {
+	u64 start_offset;
+	u64 end_offset;
+	u64 start_pos;
+	u64 end_pos;
+	u64 memory;
+	u64 bytes;
+	u64 holes;
+	u32 segments;
+	s64 oldest;
+	s64 newest;
+};
+
+/* In partition.c */
+int evs_partition_init_caches(void);
+void evs_partition_exit_caches(void);
+struct evs_partition *evs_partition_new(u32 topic_id, u32 number, u8 segment_shift,
+					const struct evs_limits *limits,
+					wait_queue_head_t *any_wait);
+void evs_partition_kill(struct evs_partition *p);
+void evs_partition_free(struct evs_partition *p);
+void evs_partition_configure(struct evs_partition *p, const struct evs_limits *limits);
+void evs_partition_counters(struct evs_partition *p, struct evs_partition_counters *c);
+int evs_partition_trim(struct evs_partition *p, u64 offset);
+int evs_partition_mmap(struct evs_partition *p, struct vm_area_struct *vma);
+
+/* In append.c */
+int evs_append_small(struct evs_partition *p, const void *value, u32 len, unsigned int flags);
+int evs_append_iter(struct evs_partition *p, struct iov_iter *from, u32 len,
+		    unsigned int flags);
+int evs_append_sources(struct evs_partition *p, const struct evs_source *src, u32 n,
+		       unsigned int flags, u64 *offset);
+int evs_append_lines(struct evs_partition *p, const u8 *lines, u32 len, unsigned int flags,
+		     u32 *taken);
+int evs_append_batch(struct evs_partition *p, const void *batch,
+		     const struct evs_batch_info *info, unsigned int flags, u64 *offset);
+bool evs_partition_writable(struct evs_partition *p);
+
+/* In read.c */
+int evs_cursor_find(struct evs_partition *p, struct evs_cursor *c, struct evs_found *found);
+void evs_cursor_advance(struct evs_cursor *c, const struct evs_found *found);
+void evs_cursor_seek(struct evs_cursor *c, u64 offset);
+int evs_cursor_locate(struct evs_partition *p, struct evs_cursor *c, u64 *pos);
+int evs_cursor_copy(struct evs_partition *p, struct evs_cursor *c, u64 pos, u32 len,
+		    struct iov_iter *to);
+int evs_cursor_fetch(struct evs_partition *p, struct evs_cursor *c, struct iov_iter *to,
+		     u64 *pos, u32 *need);
+u64 evs_cursor_ready(struct evs_partition *p, struct evs_cursor *c);
+void evs_cursor_put(struct evs_cursor *c);
+int evs_partition_find_time(struct evs_partition *p, s64 timestamp, u64 *offset);
+
+#endif /* EVSTREAM_PARTITION_H */

@@ -1,0 +1,540 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Reading: from offset or time to position, batch by batch, record by record.
+ * Takes no lock that a producer needs.
+ */
+#include <linux/sched/signal.h>
+#include <linux/uio.h>
+#include <linux/evstream.h>
+
+#include "internal.h"
+#include "partition.h"
+#include "trace.h"
+
+static u64 evs_segment_size(const struct evs_partition *p)
+{
+	return 1ULL << p->log.shift;
+}
+
+static u64 evs_next_segment(const struct evs_partition *p, u64 pos)
+{
+	return (pos | (evs_segment_size(p) - 1)) + 1;
+}
+
+/**
+ * evs_cursor_put() - let go of what a cursor holds
+ * @c: the cursor
+ */
+void evs_cursor_put(struct evs_cursor *c)
+{
+	evs_view_put(&c->view);
+}
+
+/**
+ * evs_cursor_seek() - move a cursor
+ * @c: the cursor
+ * @offset: the record wanted next
+ */
+void evs_cursor_seek(struct evs_cursor *c, u64 offset)
+{
+	c->offset = offset;
+	c->at = false;
+	c->rec = 0;
+}
+
+/**
+ * evs_cursor_ready() - whether a cursor has something to find
+ * @p: the partition
+ * @c: the cursor
+ *
+ * Return: bytes there are for it, about; 1 where it only has a gap to report.
+ */
+u64 evs_cursor_ready(struct evs_partition *p, struct evs_cursor *c)
+{
+	/* Pairs with the release in evs_reservation_publish(). */
+	u64 end = smp_load_acquire(&p->end_offset);
+
+	if (READ_ONCE(c->untold) || READ_ONCE(c->offset) < READ_ONCE(p->start_offset))
+		return 1;
+	if (READ_ONCE(c->offset) >= end)
+		return 0;
+	return READ_ONCE(c->at) ? max(READ_ONCE(p->end_pos) - READ_ONCE(c->pos), 1ULL) : 1;
+}
+
+static int evs_cursor_lost(struct evs_partition *p, struct evs_cursor *c, u64 start)
+{
+	trace_evstream_lost(p->topic_id, p->number, c->offset, start);
+	c->gap_from = c->offset;
+	c->gap_to = start;
+	c->lost += start - c->offset;
+	evs_cursor_seek(c, start);
+	return -EPIPE;
+}
+
+/* Entries of @s at or before @offset, or older than @timestamp: the last one. */
+static u64 evs_index_search(const struct evs_segment *s, u64 offset, s64 timestamp)
+{
+	/* Pairs with the release in evs_index_batch(). */
+	u32 lo = 0, hi = smp_load_acquire(&s->entries);
+	const struct evs_index_entry *e;
+
+	while (hi - lo > 1) {
+		u32 mid = lo + (hi - lo) / 2;
+
+		e = s->chunk[mid / EVS_INDEX_CHUNK] + mid % EVS_INDEX_CHUNK;
+		if (s->offset + READ_ONCE(e->offset) <= offset && READ_ONCE(e->before) < timestamp)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	if (!hi)
+		return s->pos;
+	e = s->chunk[lo / EVS_INDEX_CHUNK] + lo % EVS_INDEX_CHUNK;
+	return s->pos + READ_ONCE(e->pos);
+}
+
+static bool evs_segment_bounds(struct evs_partition *p, u64 *first, u64 *last)
+{
+	bool any;
+
+	spin_lock(&p->lock);
+	any = p->first < p->next;
+	*first = p->first;
+	*last = p->next - 1;
+	spin_unlock(&p->lock);
+	return any;
+}
+
+/* Position at or before the batch that holds a published offset. */
+static int evs_position(struct evs_partition *p, u64 offset, u64 *pos)
+{
+	const struct evs_segment *s;
+	u64 lo, hi;
+
+	if (!evs_segment_bounds(p, &lo, &hi))
+		return -EPIPE;
+	rcu_read_lock();
+	while (lo < hi) {
+		u64 mid = lo + (hi - lo + 1) / 2;
+
+		s = xa_load(&p->segments, mid);
+		/* Dropped meanwhile, and so all before it. */
+		if (!s || s->offset <= offset)
+			lo = mid;
+		else
+			hi = mid - 1;
+	}
+	s = xa_load(&p->segments, lo);
+	if (s && s->offset <= offset)
+		*pos = evs_index_search(s, offset, S64_MAX);
+	else
+		s = NULL;
+	rcu_read_unlock();
+	return s ? 0 : -EPIPE;
+}
+
+/* Copy of the batch header at c->pos, from wherever it lies. */
+static const void *evs_header_at(struct evs_partition *p, struct evs_cursor *c, u8 *buf)
+{
+	if (!evs_view_at(&p->log, &c->view, c->pos))
+		return NULL;
+	if (likely(c->view.end - c->pos >= EVS_BATCH_HEADER))
+		return c->view.addr + (c->pos - c->view.base);
+	return evs_view_read(&p->log, &c->view, c->pos, buf, EVS_BATCH_HEADER) ? buf : NULL;
+}
+
+/*
+ * Makes c->batch the header of the batch that holds c->offset, or of the first
+ * one behind it.
+ *
+ * Return: 1; 0: it is not there yet; -EPIPE: it is gone, and counted; -ENODEV.
+ */
+static int evs_cursor_load(struct evs_partition *p, struct evs_cursor *c)
+{
+	u8 buf[EVS_BATCH_HEADER];
+	const void *header;
+	u64 start;
+
+	for (;;) {
+		/* Pairs with the release in evs_reservation_publish(). */
+		u64 end = smp_load_acquire(&p->end_offset);
+
+		if (unlikely(READ_ONCE(p->dead)))
+			return -ENODEV;
+		start = READ_ONCE(p->start_offset);
+		if (unlikely(c->offset < start))
+			return evs_cursor_lost(p, c, start);
+		if (c->offset >= end)
+			return 0;
+		if (unlikely(!c->at)) {
+			/* Gone again: start_offset tells. */
+			if (evs_position(p, c->offset, &c->pos))
+				continue;
+			c->at = true;
+			c->rec = 0;
+		}
+		if (c->rec) {
+			if (c->offset <= c->batch.base_offset + c->batch.last_delta)
+				return 1;
+			c->pos += c->batch.size;
+			c->rec = 0;
+			continue;
+		}
+		if (unlikely(evs_next_segment(p, c->pos) - c->pos < EVS_BATCH_HEADER)) {
+			c->pos = evs_next_segment(p, c->pos);
+			continue;
+		}
+		header = evs_header_at(p, c, buf);
+		if (unlikely(!header)) {
+			/*
+			 * Dropped, or the rest of a sealed segment.  Pairs with the
+			 * order in evs_drop_oldest(): start_offset moves first.
+			 */
+			smp_rmb();
+			if (READ_ONCE(p->start_offset) <= c->offset)
+				c->pos = evs_next_segment(p, c->pos);
+			continue;
+		}
+		if (unlikely(!((const struct evs_batch_header *)header)->length)) {
+			c->pos = evs_next_segment(p, c->pos);
+			continue;
+		}
+		if (WARN_ON_ONCE(evs_batch_header_get(header, &c->batch)))
+			return -EIO;
+		c->rec = c->pos + EVS_BATCH_HEADER;
+	}
+}
+
+static void evs_cursor_skip_batch(struct evs_cursor *c)
+{
+	c->offset = max(c->offset, c->batch.base_offset + c->batch.last_delta + 1);
+	c->pos += c->batch.size;
+	c->rec = 0;
+}
+
+static bool evs_batch_is_hole(const struct evs_batch_info *b)
+{
+	return !b->count || (b->attributes & EVS_ATTR_CONTROL);
+}
+
+/* Up to @max bytes at @pos in contiguous memory, or NULL where dropped. */
+static const u8 *evs_peek(struct evs_partition *p, struct evs_cursor *c, u64 pos, u64 end,
+			  u32 max, u8 *buf, const u8 **stop)
+{
+	u32 n = min_t(u64, max, end - pos);
+	const u8 *at = buf;
+
+	if (!evs_view_at(&p->log, &c->view, pos))
+		return NULL;
+	if (likely(c->view.end - pos >= n))
+		at = c->view.addr + (pos - c->view.base);
+	else if (!evs_view_read(&p->log, &c->view, pos, buf, n))
+		return NULL;
+	*stop = at + n;
+	return at;
+}
+
+/* The record at c->rec: 1, -EPIPE where dropped meanwhile, -EIO. */
+static int evs_record_at(struct evs_partition *p, struct evs_cursor *c, struct evs_found *f)
+{
+	u64 end = c->pos + c->batch.size;
+	struct evs_record_head h;
+	const u8 *at, *stop;
+	u8 buf[EVS_RECORD_HEAD];
+	u64 value;
+
+	at = evs_peek(p, c, c->rec, end, EVS_RECORD_HEAD, buf, &stop);
+	if (!at)
+		return -EPIPE;
+	if (WARN_ON_ONCE(evs_record_head_get(at, stop, &h) || h.size > end - c->rec))
+		return -EIO;
+	f->pos = c->rec;
+	f->size = h.size;
+	f->offset = c->batch.base_offset + h.offset_delta;
+	f->timestamp = c->batch.attributes & EVS_ATTR_APPEND_TIME ?
+		       c->batch.max_timestamp : c->batch.base_timestamp + h.timestamp_delta;
+	value = c->rec + h.head + (h.key_len > 0 ? h.key_len : 0);
+	/* What was peeked at may reach over the value's length too. */
+	if (likely(stop - at >= (long)(value - c->rec) + (long)EVS_VARINT)) {
+		at += value - c->rec;
+	} else {
+		at = evs_peek(p, c, value, c->rec + h.size, EVS_VARINT, buf, &stop);
+		if (!at)
+			return -EPIPE;
+	}
+	stop = at;
+	at = evs_varint32_get(at, at + min_t(u64, EVS_VARINT, c->rec + h.size - value),
+			      &f->value_len);
+	if (WARN_ON_ONCE(!at || f->value_len < -1))
+		return -EIO;
+	f->value_pos = value + (at - stop);
+	if (WARN_ON_ONCE(f->value_len > 0 && f->value_pos + f->value_len > c->rec + h.size))
+		return -EIO;
+	return 1;
+}
+
+/**
+ * evs_cursor_find() - the record that a cursor wants next
+ * @p: the partition
+ * @c: the cursor; still there afterwards, see evs_cursor_advance()
+ * @f: out
+ *
+ * Return: 1; 0: there is none yet; -EPIPE: records were lost, which is counted
+ * in @c, and the next call finds the oldest held; -EOPNOTSUPP: it lies in a
+ * compressed batch; -ENODEV: the topic was deleted; -EIO.
+ */
+int evs_cursor_find(struct evs_partition *p, struct evs_cursor *c, struct evs_found *f)
+{
+	int ret;
+
+	for (;;) {
+		ret = evs_cursor_load(p, c);
+		if (ret <= 0)
+			return ret;
+		if (unlikely(evs_batch_is_hole(&c->batch))) {
+			evs_cursor_skip_batch(c);
+			continue;
+		}
+		if (unlikely(c->batch.attributes & EVS_ATTR_CODEC))
+			return -EOPNOTSUPP;
+		ret = evs_record_at(p, c, f);
+		if (unlikely(ret == -EPIPE)) {
+			/* Start over: start_offset has moved. */
+			evs_cursor_seek(c, c->offset);
+			continue;
+		}
+		if (ret < 0 || f->offset >= c->offset)
+			return ret;
+		c->rec += f->size;
+		/* Offsets are missing behind the batch's last record. */
+		if (c->rec >= c->pos + c->batch.size)
+			evs_cursor_skip_batch(c);
+	}
+}
+
+/**
+ * evs_cursor_advance() - go on behind a record
+ * @c: the cursor
+ * @f: what evs_cursor_find() found with it
+ */
+void evs_cursor_advance(struct evs_cursor *c, const struct evs_found *f)
+{
+	WRITE_ONCE(c->offset, f->offset + 1);
+	c->rec = f->pos + f->size;
+	if (c->rec == c->pos + c->batch.size) {
+		WRITE_ONCE(c->pos, c->rec);
+		c->rec = 0;
+	}
+}
+
+/**
+ * evs_cursor_locate() - log position of a cursor
+ * @p: the partition
+ * @c: the cursor
+ * @pos: position of the batch that holds its offset; of the log's end where that
+ *	is not there yet, of its start where it is gone
+ *
+ * Return: 0, -ENODEV or -EIO.
+ */
+int evs_cursor_locate(struct evs_partition *p, struct evs_cursor *c, u64 *pos)
+{
+	struct evs_cursor probe = { .offset = c->offset };
+	int ret;
+
+	ret = evs_cursor_load(p, &probe);
+	if (ret == 1) {
+		*pos = probe.pos;
+	} else if (ret == 0) {
+		spin_lock(&p->lock);
+		*pos = p->end_pos;
+		spin_unlock(&p->lock);
+	} else if (ret == -EPIPE) {
+		spin_lock(&p->lock);
+		*pos = p->start_pos;
+		spin_unlock(&p->lock);
+	}
+	evs_cursor_put(&probe);
+	return ret == -ENODEV || ret == -EIO ? ret : 0;
+}
+
+/**
+ * evs_cursor_copy() - bytes of the log to a user
+ * @p: the partition
+ * @c: the cursor, for the folio it holds
+ * @pos: where, below the high watermark
+ * @len: bytes
+ * @to: where they go
+ *
+ * Return: 0; -EFAULT; -EPIPE: some were dropped meanwhile.
+ */
+int evs_cursor_copy(struct evs_partition *p, struct evs_cursor *c, u64 pos, u32 len,
+		    struct iov_iter *to)
+{
+	while (len) {
+		size_t n;
+
+		if (!evs_view_at(&p->log, &c->view, pos))
+			return -EPIPE;
+		n = min_t(u64, len, c->view.end - pos);
+		if (copy_to_iter(c->view.addr + (pos - c->view.base), n, to) != n)
+			return -EFAULT;
+		pos += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/**
+ * evs_cursor_fetch() - whole batches to a user
+ * @p: the partition
+ * @c: the cursor; goes on behind what was copied
+ * @to: where they go, as many as fit
+ * @pos: position of the first one, out
+ * @need: its size, where it does not fit, out
+ *
+ * Return: 0, also where nothing is there yet; -EMSGSIZE: not even one fits;
+ * -EPIPE, -ENODEV, -EIO: as evs_cursor_find(); -EFAULT. Where some were copied
+ * before an error, 0.
+ */
+int evs_cursor_fetch(struct evs_partition *p, struct evs_cursor *c, struct iov_iter *to,
+		     u64 *pos, u32 *need)
+{
+	bool first = true;
+	int ret;
+
+	while (!fatal_signal_pending(current)) {
+		struct iov_iter before = *to;
+
+		ret = evs_cursor_load(p, c);
+		if (ret <= 0)
+			return first ? ret : 0;
+		if (c->batch.size > iov_iter_count(to)) {
+			*need = c->batch.size;
+			return first ? -EMSGSIZE : 0;
+		}
+		ret = evs_cursor_copy(p, c, c->pos, c->batch.size, to);
+		if (ret == -EPIPE) {
+			*to = before;
+			evs_cursor_seek(c, c->offset);
+			/* What is missing is reported by the next call. */
+			if (!first)
+				return 0;
+			continue;
+		}
+		if (ret) {
+			*to = before;
+			return first ? ret : 0;
+		}
+		if (first)
+			*pos = c->pos;
+		first = false;
+		evs_cursor_skip_batch(c);
+		cond_resched();
+	}
+	return first ? -EINTR : 0;
+}
+
+/* The first segment that has a record not older than @timestamp. */
+static const struct evs_segment *evs_segment_by_time(struct evs_partition *p, u64 lo, u64 last,
+						     s64 timestamp)
+{
+	const struct evs_segment *s;
+	u64 hi = last;
+
+	while (lo < hi) {
+		u64 mid = lo + (hi - lo) / 2;
+
+		s = xa_load(&p->segments, mid);
+		if (!s || READ_ONCE(s->newest_so_far) < timestamp)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	/* The newest so far may be that of a segment that is gone. */
+	for (; lo <= last; lo++) {
+		s = xa_load(&p->segments, lo);
+		if (s && READ_ONCE(s->newest) >= timestamp)
+			return s;
+	}
+	return NULL;
+}
+
+/* The first record of the cursor's batch not older than @timestamp. */
+static int evs_batch_by_time(struct evs_partition *p, struct evs_cursor *c, s64 timestamp,
+			     u64 *offset)
+{
+	struct evs_found f;
+	int ret;
+
+	*offset = max(c->offset, c->batch.base_offset);
+	if (c->batch.attributes & (EVS_ATTR_APPEND_TIME | EVS_ATTR_CODEC))
+		return 0;
+	while (c->rec < c->pos + c->batch.size) {
+		ret = evs_record_at(p, c, &f);
+		if (ret < 0)
+			return ret;
+		*offset = f.offset;
+		if (f.timestamp >= timestamp && f.offset >= c->offset)
+			return 0;
+		c->rec += f.size;
+	}
+	return -ENOENT;
+}
+
+/**
+ * evs_partition_find_time() - the first record not older than a time
+ * @p: the partition
+ * @timestamp: ms
+ * @offset: out; the end's where there is none
+ *
+ * Return: 0, -ENODEV or -EIO.
+ */
+int evs_partition_find_time(struct evs_partition *p, s64 timestamp, u64 *offset)
+{
+	const struct evs_segment *s;
+	struct evs_cursor c = {};
+	u64 first, last, end;
+	int ret;
+
+again:
+	end = smp_load_acquire(&p->end_offset);
+	*offset = end;
+	ret = READ_ONCE(p->dead) ? -ENODEV : 0;
+	if (ret || !evs_segment_bounds(p, &first, &last))
+		goto out;
+	rcu_read_lock();
+	s = evs_segment_by_time(p, first, last, timestamp);
+	if (s) {
+		c.pos = evs_index_search(s, U64_MAX, timestamp);
+		c.offset = max(s->offset, READ_ONCE(p->start_offset));
+		c.at = true;
+		c.rec = 0;
+	}
+	rcu_read_unlock();
+	if (!s)
+		goto out;
+	for (;;) {
+		ret = evs_cursor_load(p, &c);
+		if (ret == 0)
+			break;
+		if (ret == -EPIPE)
+			goto again;
+		if (ret < 0)
+			break;
+		if (!evs_batch_is_hole(&c.batch) && c.batch.max_timestamp >= timestamp) {
+			ret = evs_batch_by_time(p, &c, timestamp, offset);
+			if (!ret)
+				break;
+			*offset = end;
+			if (ret == -EPIPE)
+				goto again;
+			if (ret != -ENOENT)
+				break;
+		}
+		evs_cursor_skip_batch(&c);
+		cond_resched();
+	}
+out:
+	evs_cursor_put(&c);
+	return ret;
+}

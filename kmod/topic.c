@@ -1,0 +1,572 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Topics: registry, configuration, lifetime, routing.
+ */
+#include <linux/cred.h>
+#include <linux/ctype.h>
+#include <linux/hashtable.h>
+#include <linux/ktime.h>
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/stringhash.h>
+#include <linux/xarray.h>
+
+#include "internal.h"
+#include "partition.h"
+#include "route.h"
+#include "topic.h"
+
+#define EVS_SEGMENT_DEFAULT	SZ_4M
+#define EVS_RING_DEFAULT	SZ_64M
+#define EVS_RING_MAX		(1ULL << 44)
+#define EVS_RECORD_DEFAULT	SZ_1M
+#define EVS_RETENTION_DEFAULT	(7ULL * 24 * 3600 * MSEC_PER_SEC)
+#define EVS_RETENTION_MAX	(1ULL << 50)	/* 35,000 years: sums do not overflow */
+#define EVS_MODE_DEFAULT	0660
+/* Batch header, record head, value length and header count, and some to spare. */
+#define EVS_RECORD_OVERHEAD	128
+
+/* Serialises creation, deletion and change of topics. */
+static DEFINE_MUTEX(evs_topics_lock);
+static DEFINE_HASHTABLE(evs_topics_by_name, 10);
+static DEFINE_XARRAY_ALLOC(evs_topics_by_id);
+static u32 evs_topics_next_id;
+static u32 evs_topics_count;
+static u32 evs_partitions_count;
+static const struct evs_node_ops *evs_nodes;
+
+/**
+ * evs_topic_init() - set up the registry
+ * @nodes: who makes the device nodes
+ */
+void evs_topic_init(const struct evs_node_ops *nodes)
+{
+	evs_nodes = nodes;
+}
+
+static u32 evs_name_hash(const char *name)
+{
+	return full_name_hash(NULL, name, strlen(name));
+}
+
+static struct evs_topic *evs_topic_find(const char *name)
+{
+	struct evs_topic *t;
+
+	lockdep_assert_held(&evs_topics_lock);
+	hash_for_each_possible(evs_topics_by_name, t, hash, evs_name_hash(name))
+		if (!strcmp(t->config.name, name))
+			return t;
+	return NULL;
+}
+
+static int evs_fault(struct evs_fault *fault, u32 set, const char *msg, int err)
+{
+	fault->set = set;
+	fault->msg = msg;
+	return err;
+}
+
+static int evs_check_name(const char *name, struct evs_fault *fault)
+{
+	size_t len = strnlen(name, EVSTREAM_NAME_MAX + 1), i;
+
+	if (!len)
+		return evs_fault(fault, 0, "the name is empty", -EINVAL);
+	if (len > EVSTREAM_NAME_MAX)
+		return evs_fault(fault, 0, "the name has more than 249 letters", -EINVAL);
+	if (!strcmp(name, ".") || !strcmp(name, ".."))
+		return evs_fault(fault, 0, "the name must not be '.' or '..'", -EINVAL);
+	for (i = 0; i < len; i++)
+		if (!isascii(name[i]) || (!isalnum(name[i]) && !strchr("._-", name[i])))
+			return evs_fault(fault, 0, "the name must be of [a-zA-Z0-9._-]", -EINVAL);
+	return 0;
+}
+
+/* What was not given follows from what was. */
+static void evs_config_defaults(struct evs_topic_config *c, u32 given)
+{
+	if (!(given & EVS_SET_PARTITIONS))
+		c->partitions = 1;
+	if (!(given & EVS_SET_SEGMENT_SIZE)) {
+		c->segment_size = EVS_SEGMENT_DEFAULT;
+		if ((given & EVS_SET_MAX_RECORD) && c->max_record <= EVSTREAM_RECORD_MAX)
+			c->segment_size = max(c->segment_size,
+					      (u64)roundup_pow_of_two(2 * c->max_record + 1));
+		/* The largest that the ring is two or more of. */
+		if ((given & EVS_SET_RING_SIZE) && c->ring_size >= 2) {
+			c->segment_size = min(c->segment_size,
+					      1ULL << __ffs64(c->ring_size));
+			c->segment_size = min(c->segment_size,
+					      (u64)rounddown_pow_of_two(c->ring_size / 2));
+		}
+	}
+	if (!(given & EVS_SET_RING_SIZE))
+		c->ring_size = max_t(u64, EVS_RING_DEFAULT, 4 * c->segment_size);
+	if (!(given & EVS_SET_MAX_RECORD))
+		c->max_record = min_t(u64, EVS_RECORD_DEFAULT, c->segment_size / 2);
+	if (!(given & EVS_SET_FRAMING))
+		c->framing = EVSTREAM_FRAMING_RECORD;
+	if (!(given & EVS_SET_FULL))
+		c->full = EVSTREAM_FULL_OVERWRITE;
+	if (!(given & EVS_SET_UID))
+		c->uid = current_fsuid();
+	if (!(given & EVS_SET_GID))
+		c->gid = current_fsgid();
+	if (!(given & EVS_SET_MODE))
+		c->mode = EVS_MODE_DEFAULT;
+	if (!(given & EVS_SET_RETENTION_MS))
+		c->retention_ms = EVS_RETENTION_DEFAULT;
+	if (!(given & EVS_SET_RETENTION_BYTES))
+		c->retention_bytes = 0;
+}
+
+static int evs_config_check(const struct evs_topic_config *c, struct evs_fault *fault)
+{
+	if (!c->partitions || c->partitions > EVSTREAM_PARTITIONS_MAX)
+		return evs_fault(fault, EVS_SET_PARTITIONS,
+				 "a topic has 1 to 4096 partitions", -EINVAL);
+	if (c->segment_size < EVSTREAM_SEGMENT_MIN || c->segment_size > EVSTREAM_SEGMENT_MAX ||
+	    !is_power_of_2(c->segment_size))
+		return evs_fault(fault, EVS_SET_SEGMENT_SIZE,
+				 "a segment is a power of two from 64 KiB to 1 GiB", -EINVAL);
+	if (c->ring_size > EVS_RING_MAX)
+		return evs_fault(fault, EVS_SET_RING_SIZE,
+				 "a ring has at most 16 TiB", -EINVAL);
+	if (c->ring_size < 2 * c->segment_size)
+		return evs_fault(fault, EVS_SET_RING_SIZE,
+				 "the ring must hold at least two segments", -EINVAL);
+	if (c->ring_size & (c->segment_size - 1))
+		return evs_fault(fault, EVS_SET_RING_SIZE,
+				 "the ring must be a multiple of the segment size", -EINVAL);
+	if (!c->max_record || c->max_record > EVSTREAM_RECORD_MAX)
+		return evs_fault(fault, EVS_SET_MAX_RECORD,
+				 "the record limit is 1 byte to 16 MiB", -EINVAL);
+	if (c->max_record + EVS_RECORD_OVERHEAD > c->segment_size)
+		return evs_fault(fault, EVS_SET_MAX_RECORD,
+				 "a record of the limit and 128 bytes must fit a segment", -EINVAL);
+	if (c->framing > EVSTREAM_FRAMING_LINE)
+		return evs_fault(fault, EVS_SET_FRAMING, "unknown framing", -EINVAL);
+	if (c->full > EVSTREAM_FULL_FAIL)
+		return evs_fault(fault, EVS_SET_FULL, "unknown policy for a full ring", -EINVAL);
+	if (c->mode & ~0666)
+		return evs_fault(fault, EVS_SET_MODE,
+				 "a device's mode is of the bits 0666", -EINVAL);
+	if (c->retention_ms > EVS_RETENTION_MAX)
+		return evs_fault(fault, EVS_SET_RETENTION_MS,
+				 "the retention is longer than 2^50 ms", -EINVAL);
+	if (c->retention_bytes > EVS_RING_MAX)
+		return evs_fault(fault, EVS_SET_RETENTION_BYTES,
+				 "the retention is more than 16 TiB", -EINVAL);
+	return 0;
+}
+
+static void evs_config_limits(const struct evs_topic_config *c, struct evs_limits *l)
+{
+	l->ring = c->ring_size;
+	l->retention_bytes = c->retention_bytes;
+	l->retention_ms = c->retention_ms;
+	l->full = c->full;
+}
+
+static void evs_topic_free(struct evs_topic *t)
+{
+	u32 i;
+
+	for (i = 0; i < t->partitions; i++)
+		if (t->partition[i])
+			evs_partition_free(t->partition[i]);
+	kvfree_rcu(t, rcu);
+}
+
+static struct evs_topic *evs_topic_alloc(const struct evs_topic_config *c)
+{
+	struct evs_limits limits;
+	struct evs_topic *t;
+	u32 i;
+
+	t = kvzalloc(struct_size(t, partition, c->partitions), GFP_KERNEL_ACCOUNT);
+	if (!t)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&t->ref);
+	spin_lock_init(&t->lock);
+	init_waitqueue_head(&t->any_wait);
+	t->config = *c;
+	t->created_ms = ktime_to_ms(ktime_get_real());
+	t->partitions = c->partitions;
+	t->id = evs_topics_next_id;
+	evs_config_limits(c, &limits);
+	for (i = 0; i < t->partitions; i++) {
+		struct evs_partition *p;
+
+		p = evs_partition_new(t->id, i, ilog2(c->segment_size), &limits, &t->any_wait);
+		if (IS_ERR(p)) {
+			evs_topic_free(t);
+			return ERR_CAST(p);
+		}
+		t->partition[i] = p;
+		cond_resched();
+	}
+	return t;
+}
+
+/**
+ * evs_topic_create() - create a topic and its nodes
+ * @cfg: what is wanted
+ * @given: EVS_SET_* of the members that count; the others get defaults
+ * @out: the topic, a reference
+ * @fault: why not, where the result is negative
+ *
+ * Return: 0, -EINVAL, -EEXIST, -ENOSPC (a ceiling of the module), -ENOMEM.
+ */
+int evs_topic_create(const struct evs_topic_config *cfg, u32 given, struct evs_topic **out,
+		     struct evs_fault *fault)
+{
+	struct evs_topic_config *c;
+	struct evs_topic *t;
+	int ret;
+
+	*fault = (struct evs_fault){};
+	c = kmemdup(cfg, sizeof(*cfg), GFP_KERNEL);
+	if (!c)
+		return -ENOMEM;
+	ret = evs_check_name(c->name, fault);
+	if (ret)
+		goto free_config;
+	evs_config_defaults(c, given);
+	ret = evs_config_check(c, fault);
+	if (ret)
+		goto free_config;
+
+	mutex_lock(&evs_topics_lock);
+	if (evs_topic_find(c->name)) {
+		ret = evs_fault(fault, 0, "there is a topic of that name", -EEXIST);
+		goto unlock;
+	}
+	if (evs_topics_count >= evs_topics_ceiling()) {
+		ret = evs_fault(fault, 0, "as many topics as the module's max_topics allows",
+				-ENOSPC);
+		goto unlock;
+	}
+	if (c->partitions > evs_partitions_ceiling() ||
+	    evs_partitions_count > evs_partitions_ceiling() - c->partitions) {
+		ret = evs_fault(fault, EVS_SET_PARTITIONS,
+				"more partitions than the module's max_partitions allows", -ENOSPC);
+		goto unlock;
+	}
+	/* Records would vanish with the module: it stays as long as a topic does. */
+	ret = try_module_get(THIS_MODULE) ? 0 : -ENODEV;
+	if (ret)
+		goto unlock;
+	t = evs_topic_alloc(c);
+	ret = PTR_ERR_OR_ZERO(t);
+	if (ret)
+		goto put_module;
+	ret = xa_insert(&evs_topics_by_id, t->id, t, GFP_KERNEL);
+	if (ret)
+		goto free_topic;
+	evs_topics_next_id++;
+	evs_topics_count++;
+	evs_partitions_count += t->partitions;
+	hash_add(evs_topics_by_name, &t->hash, evs_name_hash(c->name));
+	kref_get(&t->ref);
+	/* Last: once a node is there, it is opened. */
+	ret = evs_nodes->add(t);
+	mutex_unlock(&evs_topics_lock);
+	kfree(c);
+	if (ret) {
+		evs_topic_delete(t);
+		evs_topic_put(t);
+		return ret;
+	}
+	*out = t;
+	return 0;
+
+free_topic:
+	evs_topic_free(t);
+put_module:
+	module_put(THIS_MODULE);
+unlock:
+	mutex_unlock(&evs_topics_lock);
+free_config:
+	kfree(c);
+	return ret;
+}
+
+/**
+ * evs_topic_delete() - delete a topic
+ * @t: the topic; the caller keeps its reference
+ *
+ * When it returns, the nodes and the records are gone and who has the topic
+ * open gets -ENODEV.
+ *
+ * Return: 0, -ENOENT: somebody else deleted it first.
+ */
+int evs_topic_delete(struct evs_topic *t)
+{
+	u32 i;
+
+	mutex_lock(&evs_topics_lock);
+	if (t->dead) {
+		mutex_unlock(&evs_topics_lock);
+		return -ENOENT;
+	}
+	WRITE_ONCE(t->dead, true);
+	evs_nodes->remove(t);
+	hash_del(&t->hash);
+	xa_erase(&evs_topics_by_id, t->id);
+	evs_topics_count--;
+	evs_partitions_count -= t->partitions;
+	mutex_unlock(&evs_topics_lock);
+
+	for (i = 0; i < t->partitions; i++) {
+		evs_partition_kill(t->partition[i]);
+		cond_resched();
+	}
+	wake_up_all(&t->any_wait);
+	evs_topic_put(t);
+	return 0;
+}
+
+static void evs_config_merge(struct evs_topic_config *c, const struct evs_topic_config *from,
+			     u32 set)
+{
+	if (set & EVS_SET_RING_SIZE)
+		c->ring_size = from->ring_size;
+	if (set & EVS_SET_MAX_RECORD)
+		c->max_record = from->max_record;
+	if (set & EVS_SET_FRAMING)
+		c->framing = from->framing;
+	if (set & EVS_SET_FULL)
+		c->full = from->full;
+	if (set & EVS_SET_UID)
+		c->uid = from->uid;
+	if (set & EVS_SET_GID)
+		c->gid = from->gid;
+	if (set & EVS_SET_MODE)
+		c->mode = from->mode;
+	if (set & EVS_SET_RETENTION_MS)
+		c->retention_ms = from->retention_ms;
+	if (set & EVS_SET_RETENTION_BYTES)
+		c->retention_bytes = from->retention_bytes;
+}
+
+static void evs_config_store(struct evs_topic *t, const struct evs_topic_config *c)
+{
+	spin_lock(&t->lock);
+	/* Files read these without the lock. */
+	WRITE_ONCE(t->config.max_record, c->max_record);
+	WRITE_ONCE(t->config.framing, c->framing);
+	t->config.full = c->full;
+	t->config.ring_size = c->ring_size;
+	t->config.retention_ms = c->retention_ms;
+	t->config.retention_bytes = c->retention_bytes;
+	t->config.uid = c->uid;
+	t->config.gid = c->gid;
+	t->config.mode = c->mode;
+	spin_unlock(&t->lock);
+}
+
+/**
+ * evs_topic_set() - change a topic
+ * @t: the topic
+ * @cfg: the new values
+ * @set: EVS_SET_* of the members that count
+ * @fault: why not, where the result is negative
+ *
+ * All or nothing is changed. A smaller ring drops its oldest segments at once.
+ *
+ * Return: 0, -EINVAL, -ENOENT (deleted), -ENOMEM.
+ */
+int evs_topic_set(struct evs_topic *t, const struct evs_topic_config *cfg, u32 set,
+		  struct evs_fault *fault)
+{
+	struct evs_topic_config *c, *old;
+	struct evs_limits limits;
+	u32 i;
+	int ret;
+
+	*fault = (struct evs_fault){};
+	if (set & EVS_SET_PARTITIONS)
+		return evs_fault(fault, EVS_SET_PARTITIONS,
+				 "the partitions are fixed when the topic is created", -EINVAL);
+	if (set & EVS_SET_SEGMENT_SIZE)
+		return evs_fault(fault, EVS_SET_SEGMENT_SIZE,
+				 "the segment size is fixed when the topic is created", -EINVAL);
+	c = kmalloc_array(2, sizeof(*c), GFP_KERNEL);
+	if (!c)
+		return -ENOMEM;
+	old = c + 1;
+
+	mutex_lock(&evs_topics_lock);
+	ret = t->dead ? -ENOENT : 0;
+	if (ret)
+		goto out;
+	*old = t->config;
+	*c = t->config;
+	evs_config_merge(c, cfg, set);
+	ret = evs_config_check(c, fault);
+	if (ret)
+		goto out;
+	evs_config_store(t, c);
+	if (!uid_eq(c->uid, old->uid) || !gid_eq(c->gid, old->gid) || c->mode != old->mode) {
+		ret = evs_nodes->change(t);
+		if (ret) {
+			evs_config_store(t, old);
+			goto out;
+		}
+	}
+	evs_config_limits(c, &limits);
+	for (i = 0; i < t->partitions; i++)
+		evs_partition_configure(t->partition[i], &limits);
+out:
+	mutex_unlock(&evs_topics_lock);
+	kfree(c);
+	return ret;
+}
+
+/**
+ * evs_topic_get() - look a topic up
+ * @name: its name
+ *
+ * Return: a reference or NULL.
+ */
+struct evs_topic *evs_topic_get(const char *name)
+{
+	struct evs_topic *t;
+
+	mutex_lock(&evs_topics_lock);
+	t = evs_topic_find(name);
+	if (t)
+		kref_get(&t->ref);
+	mutex_unlock(&evs_topics_lock);
+	return t;
+}
+
+/**
+ * evs_topic_next() - go through all topics
+ * @id: the smallest id wanted
+ *
+ * Return: the topic with the smallest id at or above @id, a reference, or NULL.
+ */
+struct evs_topic *evs_topic_next(u32 id)
+{
+	unsigned long at = id;
+	struct evs_topic *t;
+
+	mutex_lock(&evs_topics_lock);
+	t = xa_find(&evs_topics_by_id, &at, U32_MAX, XA_PRESENT);
+	if (t)
+		kref_get(&t->ref);
+	mutex_unlock(&evs_topics_lock);
+	return t;
+}
+
+/**
+ * evs_topic_tryget() - a reference to a topic found under RCU
+ * @t: the topic
+ *
+ * Return: false: it is being freed.
+ */
+bool evs_topic_tryget(struct evs_topic *t)
+{
+	return kref_get_unless_zero(&t->ref);
+}
+
+static void evs_topic_release(struct kref *ref)
+{
+	evs_topic_free(container_of(ref, struct evs_topic, ref));
+	/*
+	 * Whoever calls is a file operation or a netlink request, which keep
+	 * the module until they have returned.
+	 */
+	module_put(THIS_MODULE);
+}
+
+/**
+ * evs_topic_put() - let go of a topic
+ * @t: the topic
+ *
+ * Context: may sleep.
+ */
+void evs_topic_put(struct evs_topic *t)
+{
+	kref_put(&t->ref, evs_topic_release);
+}
+
+/**
+ * evs_topic_id() - a topic's number
+ * @t: the topic
+ */
+u32 evs_topic_id(const struct evs_topic *t)
+{
+	return t->id;
+}
+
+/**
+ * evs_topic_config() - a topic's configuration
+ * @t: the topic
+ * @cfg: a consistent copy, out
+ * @created_ms: when it was created, out
+ */
+void evs_topic_config(struct evs_topic *t, struct evs_topic_config *cfg, u64 *created_ms)
+{
+	spin_lock(&t->lock);
+	*cfg = t->config;
+	spin_unlock(&t->lock);
+	*created_ms = t->created_ms;
+}
+
+/**
+ * evs_topic_partition_stat() - a partition as it is now
+ * @t: the topic
+ * @partition: which one
+ * @st: out
+ *
+ * Return: 0, or -ENXIO: there is no such partition.
+ */
+int evs_topic_partition_stat(struct evs_topic *t, u32 partition, struct evs_partition_stat *st)
+{
+	struct evs_partition_counters c;
+	struct evs_partition *p;
+
+	if (partition >= t->partitions)
+		return -ENXIO;
+	p = t->partition[partition];
+	evs_partition_counters(p, &c);
+	*st = (struct evs_partition_stat){
+		.start_offset = c.start_offset,
+		.end_offset = c.end_offset,
+		.start_position = c.start_pos,
+		.end_position = c.end_pos,
+		.memory = c.memory,
+		.appended_records = c.end_offset,
+		.appended_bytes = c.bytes,
+		.dropped_records = c.start_offset,
+		.holes = c.holes,
+		.segments = c.segments,
+		.readers = atomic_read(&p->readers),
+		.writers = atomic_read(&p->writers),
+		.devt = evs_nodes->devt(t, partition),
+		.first_timestamp = c.oldest,
+		.last_timestamp = c.newest,
+	};
+	return 0;
+}
+
+/**
+ * evs_topic_route() - the partition of a record
+ * @t: the topic
+ * @key: its key
+ * @key_len: bytes of the key, -1: null
+ * @own: the partition of what has no key
+ */
+struct evs_partition *evs_topic_route(struct evs_topic *t, const void *key, s32 key_len,
+				      u32 own)
+{
+	if (key_len < 0)
+		return t->partition[own];
+	return t->partition[evs_route_key(key, key_len, t->partitions)];
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <ctype.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nl.h"
+#include "object.h"
+#include "parse.h"
+
+const char *field_name(const struct field *fields, int attr)
+{
+	for (; fields->attr; fields++)
+		if (fields->attr == attr)
+			return fields->name;
+	return "unknown attribute";
+}
+
+static const char *enum_name(const struct field *f, uint64_t value)
+{
+	size_t i;
+
+	for (i = 0; f->values[i]; i++)
+		if (i == value)
+			return f->values[i];
+	return NULL;
+}
+
+void field_print(struct buf *out, const struct field *f, const struct nlattr *attr)
+{
+	uint64_t v = f->kind == FIELD_STRING ? 0 : nl_uint(attr);
+	const char *name = NULL;
+	struct passwd *pw;
+	struct group *gr;
+
+	switch (f->kind) {
+	case FIELD_STRING:
+		name = nla_get_string((struct nlattr *)attr);
+		break;
+	case FIELD_NUMBER:
+		break;
+	case FIELD_LIMIT:
+		if (v) {
+			print_size(out, v);
+			return;
+		}
+		name = "none";
+		break;
+	case FIELD_SIZE:
+		print_size(out, v);
+		return;
+	case FIELD_BYTES:
+		print_size_rough(out, v);
+		return;
+	case FIELD_TIME:
+		if (v) {
+			print_time(out, v);
+			return;
+		}
+		name = "none";
+		break;
+	case FIELD_STAMP:
+		print_stamp(out, (int64_t)v);
+		return;
+	case FIELD_ENUM:
+		name = enum_name(f, v);
+		break;
+	case FIELD_MODE:
+		buf_printf(out, "%04o", (unsigned int)v);
+		return;
+	case FIELD_USER:
+		pw = getpwuid((uid_t)v);
+		name = pw ? pw->pw_name : NULL;
+		break;
+	case FIELD_GROUP:
+		gr = getgrgid((gid_t)v);
+		name = gr ? gr->gr_name : NULL;
+		break;
+	}
+	if (name)
+		buf_puts(out, name);
+	else
+		buf_printf(out, "%llu", (unsigned long long)v);
+}
+
+static void field_json(struct json *j, const struct field *f, const struct nlattr *attr)
+{
+	const char *name = NULL;
+	char mode[16];
+
+	switch (f->kind) {
+	case FIELD_STRING:
+		name = nla_get_string((struct nlattr *)attr);
+		break;
+	case FIELD_ENUM:
+		name = enum_name(f, nl_uint(attr));
+		break;
+	case FIELD_MODE:
+		/* No base but eight says what it is. */
+		snprintf(mode, sizeof(mode), "%04o", (unsigned int)nl_uint(attr));
+		name = mode;
+		break;
+	default:
+		break;
+	}
+	if (name)
+		json_str(j, f->name, name);
+	else
+		json_uint(j, f->name, nl_uint(attr));
+}
+
+/* The members of an object that the caller has opened. */
+void object_json(struct json *j, const struct field *fields, struct nlattr **attrs)
+{
+	const struct field *f;
+
+	for (f = fields; f->attr; f++)
+		if (attrs[f->attr])
+			field_json(j, f, attrs[f->attr]);
+}
+
+void object_text(struct buf *out, const struct field *fields, struct nlattr **attrs)
+{
+	const struct field *f;
+	int width = 0;
+
+	for (f = fields; f->attr; f++)
+		if ((int)strlen(f->title) > width)
+			width = (int)strlen(f->title);
+	for (f = fields; f->attr; f++) {
+		if (!attrs[f->attr])
+			continue;
+		buf_printf(out, "%-*s  ", width, f->title);
+		field_print(out, f, attrs[f->attr]);
+		buf_putc(out, '\n');
+	}
+}
+
+void table_begin(struct table *t, const struct field *fields)
+{
+	const struct field *f;
+
+	memset(t, 0, sizeof(*t));
+	t->fields = fields;
+	for (f = fields; f->attr; f++)
+		t->columns += f->flags & FIELD_COLUMN;
+}
+
+void table_add(struct table *t, struct nlattr **attrs)
+{
+	const struct field *f;
+	struct buf cell;
+	char **row;
+
+	t->cells = xrealloc(t->cells, (t->rows + 1) * t->columns * sizeof(*row));
+	row = t->cells + t->rows++ * t->columns;
+	for (f = t->fields; f->attr; f++) {
+		if (!(f->flags & FIELD_COLUMN))
+			continue;
+		memset(&cell, 0, sizeof(cell));
+		if (attrs[f->attr])
+			field_print(&cell, f, attrs[f->attr]);
+		else
+			buf_putc(&cell, '-');
+		buf_putc(&cell, '\0');
+		*row++ = cell.data;
+	}
+}
+
+static void print_title(struct buf *out, const char *title)
+{
+	for (; *title; title++)
+		buf_putc(out, (char)toupper((unsigned char)*title));
+}
+
+/* Numbers end where the others of their column do, words begin there. */
+static bool is_word(const struct field *f)
+{
+	return f->kind == FIELD_STRING || f->kind == FIELD_ENUM ||
+	       f->kind == FIELD_USER || f->kind == FIELD_GROUP ||
+	       f->kind == FIELD_MODE || f->kind == FIELD_STAMP;
+}
+
+static void print_cell(struct buf *out, const struct field *f, size_t width,
+		       bool last, const char *text, bool title)
+{
+	size_t pad = width - strlen(text);
+	bool word = is_word(f);
+	size_t i;
+
+	for (i = 0; !word && i < pad; i++)
+		buf_putc(out, ' ');
+	if (title)
+		print_title(out, text);
+	else
+		buf_puts(out, text);
+	for (i = 0; word && !last && i < pad; i++)
+		buf_putc(out, ' ');
+	buf_puts(out, last ? "\n" : "  ");
+}
+
+void table_end(struct table *t, struct buf *out, const char *indent)
+{
+	size_t *width = xrealloc(NULL, t->columns * sizeof(*width));
+	const struct field *f;
+	size_t column, row;
+
+	for (f = t->fields, column = 0; f->attr; f++) {
+		if (!(f->flags & FIELD_COLUMN))
+			continue;
+		width[column] = strlen(f->title);
+		for (row = 0; row < t->rows; row++) {
+			size_t len = strlen(t->cells[row * t->columns + column]);
+
+			if (len > width[column])
+				width[column] = len;
+		}
+		column++;
+	}
+	for (row = 0; row <= t->rows; row++) {
+		buf_puts(out, indent);
+		for (f = t->fields, column = 0; f->attr; f++) {
+			if (!(f->flags & FIELD_COLUMN))
+				continue;
+			print_cell(out, f, width[column], column + 1 == t->columns,
+				   row ? t->cells[(row - 1) * t->columns + column]
+				       : f->title, !row);
+			column++;
+		}
+	}
+	for (row = 0; row < t->rows * t->columns; row++)
+		free(t->cells[row]);
+	free(t->cells);
+	free(width);
+	memset(t, 0, sizeof(*t));
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0
+/* How people write sizes, times, owners and places, and how we write them back. */
+#include <ctype.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <linux/evstream.h>
+
+#include "parse.h"
+
+/* Digits at @s; @end is what follows them. strtoull() would take "-1", " 1". */
+static bool digits(const char *s, const char **end, uint64_t *value)
+{
+	uint64_t v = 0;
+
+	if (!isdigit((unsigned char)*s))
+		return false;
+	for (; isdigit((unsigned char)*s); s++) {
+		if (__builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, (uint64_t)(*s - '0'), &v))
+			return false;
+	}
+	*end = s;
+	*value = v;
+	return true;
+}
+
+bool parse_number(const char *s, uint64_t max, uint64_t *value)
+{
+	uint64_t v;
+
+	if (!digits(s, &s, &v) || *s || v > max)
+		return false;
+	*value = v;
+	return true;
+}
+
+/* A number with a unit of those in @units, which ends with a NULL. */
+struct unit {
+	const char *name;
+	uint64_t factor;
+};
+
+static bool parse_unit(const char *s, const struct unit *units, uint64_t *value)
+{
+	uint64_t v;
+
+	if (!digits(s, &s, &v))
+		return false;
+	for (; units->name; units++)
+		if (!strcasecmp(s, units->name))
+			break;
+	/* Zero is zero in every unit. */
+	if (!units->name && (v || *s))
+		return false;
+	if (units->name && __builtin_mul_overflow(v, units->factor, &v))
+		return false;
+	*value = v;
+	return true;
+}
+
+bool parse_size(const char *s, uint64_t *bytes)
+{
+	static const struct unit units[] = {
+		{ "", 1 }, { "B", 1 },
+		{ "K", 1ULL << 10 }, { "KiB", 1ULL << 10 },
+		{ "M", 1ULL << 20 }, { "MiB", 1ULL << 20 },
+		{ "G", 1ULL << 30 }, { "GiB", 1ULL << 30 },
+		{ "T", 1ULL << 40 }, { "TiB", 1ULL << 40 },
+		{ }
+	};
+
+	return parse_unit(s, units, bytes);
+}
+
+bool parse_time(const char *s, uint64_t *ms)
+{
+	static const struct unit units[] = {
+		{ "ms", 1 }, { "s", 1000 }, { "m", 60 * 1000 },
+		{ "h", 60 * 60 * 1000 }, { "d", 24 * 60 * 60 * 1000 },
+		{ }
+	};
+
+	return parse_unit(s, units, ms);
+}
+
+bool parse_mode(const char *s, uint32_t *mode)
+{
+	uint32_t v = 0;
+
+	if (!*s || strlen(s) > 6)
+		return false;
+	for (; *s; s++) {
+		if (*s < '0' || *s > '7')
+			return false;
+		v = v * 8 + (uint32_t)(*s - '0');
+	}
+	*mode = v;
+	return true;
+}
+
+/* TIME[,SIZE] or ,SIZE */
+bool parse_retention(const char *s, bool *has_time, uint64_t *ms,
+		     bool *has_size, uint64_t *bytes)
+{
+	const char *comma = strchr(s, ',');
+	size_t len = comma ? (size_t)(comma - s) : strlen(s);
+	uint64_t time = 0, size = 0;
+	char text[32];
+
+	if (len >= sizeof(text) || (!len && !comma))
+		return false;
+	memcpy(text, s, len);
+	text[len] = '\0';
+	if (len && !parse_time(text, &time))
+		return false;
+	if (comma && !parse_size(comma + 1, &size))
+		return false;
+	*has_time = len;
+	*has_size = comma;
+	*ms = time;
+	*bytes = size;
+	return true;
+}
+
+/* USER[:GROUP] or :GROUP, names or numbers; a name wins, as in chown(1) */
+bool parse_owner(const char *s, bool *has_uid, uid_t *uid,
+		 bool *has_gid, gid_t *gid)
+{
+	const char *colon = strchr(s, ':');
+	size_t len = colon ? (size_t)(colon - s) : strlen(s);
+	struct passwd *pw;
+	struct group *gr;
+	char user[256];
+	uint64_t n;
+
+	*has_uid = len;
+	*has_gid = colon;
+	if (len >= sizeof(user) || (!len && !colon) || (colon && !colon[1]))
+		return false;
+	memcpy(user, s, len);
+	user[len] = '\0';
+	if (len) {
+		pw = getpwnam(user);
+		if (pw)
+			*uid = pw->pw_uid;
+		else if (parse_number(user, UINT32_MAX, &n))
+			*uid = (uid_t)n;
+		else
+			return false;
+	}
+	if (colon) {
+		gr = getgrnam(colon + 1);
+		if (gr)
+			*gid = gr->gr_gid;
+		else if (parse_number(colon + 1, UINT32_MAX, &n))
+			*gid = (gid_t)n;
+		else
+			return false;
+	}
+	return true;
+}
+
+/* What can be a topic's name: nothing else may become part of a path. */
+bool parse_name(const char *s)
+{
+	size_t len = strlen(s);
+	size_t i;
+
+	if (!len || len > EVSTREAM_NAME_MAX || !strcmp(s, ".") || !strcmp(s, ".."))
+		return false;
+	for (i = 0; i < len; i++)
+		if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-",
+			    s[i]))
+			return false;
+	return true;
+}
+
+/* beginning | end | OFFSET | -RECORDS (before the end) | @MILLIS */
+bool parse_start(const char *s, struct start *start)
+{
+	uint64_t v = 0;
+
+	if (!strcmp(s, "beginning") || !strcmp(s, "earliest")) {
+		start->where = START_BEGINNING;
+	} else if (!strcmp(s, "end") || !strcmp(s, "latest")) {
+		start->where = START_END;
+	} else if (s[0] == '@') {
+		if (!parse_number(s + 1, INT64_MAX, &v))
+			return false;
+		start->where = START_TIME;
+	} else if (s[0] == '-') {
+		if (!parse_number(s + 1, INT64_MAX, &v))
+			return false;
+		start->where = START_BEFORE_END;
+	} else {
+		if (!parse_number(s, INT64_MAX, &v))
+			return false;
+		start->where = START_OFFSET;
+	}
+	start->value = (int64_t)v;
+	return true;
+}
+
+void print_size(struct buf *b, uint64_t bytes)
+{
+	static const char units[] = "\0KMGT";
+	size_t i = 0;
+
+	while (bytes && !(bytes % 1024) && i < sizeof(units) - 2) {
+		bytes /= 1024;
+		i++;
+	}
+	buf_printf(b, "%llu", (unsigned long long)bytes);
+	if (i)
+		buf_putc(b, units[i]);
+}
+
+void print_size_rough(struct buf *b, uint64_t bytes)
+{
+	static const char units[] = "KMGTPE";
+	double v = (double)bytes;
+	int i = -1;
+
+	if (!(bytes % 1024) || bytes < 10000) {
+		print_size(b, bytes);
+		return;
+	}
+	while (v >= 1024 && i < (int)sizeof(units) - 2) {
+		v /= 1024;
+		i++;
+	}
+	buf_printf(b, "%.1f%c", v, units[i]);
+}
+
+void print_time(struct buf *b, uint64_t ms)
+{
+	static const struct unit units[] = {
+		{ "d", 24 * 60 * 60 * 1000 }, { "h", 60 * 60 * 1000 },
+		{ "m", 60 * 1000 }, { "s", 1000 }, { "ms", 1 },
+	};
+	const struct unit *u = units;
+
+	while (ms % u->factor || (!ms && u->factor > 1000))
+		u++;
+	buf_printf(b, "%llu%s", (unsigned long long)(ms / u->factor), u->name);
+}
+
+void print_stamp(struct buf *b, int64_t ms)
+{
+	time_t seconds = (time_t)(ms / 1000);
+	char text[64];
+	struct tm tm;
+
+	if (ms < 0 || !localtime_r(&seconds, &tm) ||
+	    !strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm)) {
+		buf_printf(b, "%lld", (long long)ms);
+		return;
+	}
+	buf_printf(b, "%s.%03d", text, (int)(ms % 1000));
+}

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * evstream: event log devices, /dev/stream/<topic>/<partition> and
+ * /dev/stream/<topic>/any
+ *
+ * The log holds Apache Kafka's RecordBatch v2 (magic 2), back to back.
+ * Offsets number records; positions are byte addresses in the log.  Both only
+ * grow.  Times are milliseconds since the epoch, sizes are bytes.
+ */
+#ifndef _UAPI_LINUX_EVSTREAM_H
+#define _UAPI_LINUX_EVSTREAM_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/**
+ * DOC: limits
+ *
+ * %EVSTREAM_NAME_MAX: letters in a topic's name, of ``[a-zA-Z0-9._-]``, neither
+ * ``.`` nor ``..`` (Kafka's rule).
+ *
+ * %EVSTREAM_PARTITIONS_MAX: partitions of one topic.
+ *
+ * %EVSTREAM_SEGMENT_MIN, %EVSTREAM_SEGMENT_MAX: a segment is a power of two
+ * between the two.  Kafka's index holds positions as int32, hence the upper one.
+ *
+ * %EVSTREAM_RECORD_MAX: the greatest record limit a topic can have.  A record
+ * counts as the sum of its key, its value and its headers as encoded.
+ *
+ * %EVSTREAM_APPEND_MAX: records in one &EVSTREAM_IOC_APPEND.
+ */
+#define EVSTREAM_NAME_MAX	249
+#define EVSTREAM_PARTITIONS_MAX	4096
+#define EVSTREAM_SEGMENT_MIN	(64U << 10)
+#define EVSTREAM_SEGMENT_MAX	(1U << 30)
+#define EVSTREAM_RECORD_MAX	(16U << 20)
+#define EVSTREAM_APPEND_MAX	1024
+
+/**
+ * enum evstream_framing - what delimits records in read() and write()
+ * @EVSTREAM_FRAMING_RECORD: the call: one write() is one record, one read()
+ *	returns one value
+ * @EVSTREAM_FRAMING_LINE: the newline: one write() is one batch of the lines it
+ *	holds, a partial last line waits for its newline or the close; read()
+ *	returns as many whole lines as fit
+ */
+enum evstream_framing {
+	EVSTREAM_FRAMING_RECORD	= 0,
+	EVSTREAM_FRAMING_LINE	= 1,
+};
+
+/**
+ * enum evstream_whence - where &EVSTREAM_IOC_SEEK goes
+ * @EVSTREAM_SEEK_OFFSET: the record &evstream_seek.value; beyond the end waits
+ *	there for that record, before the start is reported as a gap by the next
+ *	read
+ * @EVSTREAM_SEEK_EARLIEST: the first record still held
+ * @EVSTREAM_SEEK_LATEST: after the last record
+ * @EVSTREAM_SEEK_TIMESTAMP: the first record not older than &evstream_seek.value
+ *	milliseconds; after the last record where there is none
+ */
+enum evstream_whence {
+	EVSTREAM_SEEK_OFFSET	= 0,
+	EVSTREAM_SEEK_EARLIEST	= 1,
+	EVSTREAM_SEEK_LATEST	= 2,
+	EVSTREAM_SEEK_TIMESTAMP	= 3,
+};
+
+/**
+ * DOC: partition argument
+ *
+ * On a partition's device the @partition member of every structure below must
+ * be 0 or that partition's number.  On ``any`` it names one; where the comment of
+ * the member says so, %EVSTREAM_ALL stands for all of them.
+ */
+#define EVSTREAM_ALL		(~0U)
+
+/**
+ * struct evstream_record - one record of &EVSTREAM_IOC_APPEND
+ * @key: address of the key
+ * @value: address of the value
+ * @headers: address of @headers_count headers in Kafka's wire form, each
+ *	{varint key length, key, varint value length or -1, value} (zigzag varints),
+ *	without the count in front
+ * @key_len: bytes of the key, -1: no key
+ * @value_len: bytes of the value, -1: null (a tombstone)
+ * @headers_len: bytes at @headers; they must hold just @headers_count headers
+ * @headers_count: headers
+ * @timestamp: creation time in milliseconds, -1: the time of the append
+ * @offset: returned: the record's offset, -1 where it was not appended
+ * @partition: returned: the partition it went to
+ * @error: returned: 0 or a negative errno
+ *
+ * With a key on ``any``, the partition is Kafka's default partitioner's; without
+ * one it is the open file's own.
+ */
+struct evstream_record {
+	__aligned_u64 key;
+	__aligned_u64 value;
+	__aligned_u64 headers;
+	__s32 key_len;
+	__s32 value_len;
+	__u32 headers_len;
+	__u32 headers_count;
+	__s64 timestamp;
+	__s64 offset;
+	__u32 partition;
+	__s32 error;
+};
+
+/**
+ * struct evstream_append - append records (Kinesis' PutRecords)
+ * @records: address of an array of &struct evstream_record
+ * @nr_records: entries in the array, 1 to %EVSTREAM_APPEND_MAX
+ * @record_size: sizeof(struct evstream_record)
+ * @flags: must be 0
+ * @appended: returned: how many were appended
+ *
+ * Records that go to one partition are one batch where they fit one, in the
+ * order given.  Each record's fate is in its own @error: the call returns 0
+ * when at least one was appended, else the first record's error.
+ */
+struct evstream_append {
+	__aligned_u64 records;
+	__u32 nr_records;
+	__u32 record_size;
+	__u32 flags;
+	__u32 appended;
+};
+
+/**
+ * struct evstream_append_batch - append a RecordBatch the client built
+ * @batch: address of one whole RecordBatch v2; its base offset and leader epoch
+ *	are replaced, all else is stored as it is
+ * @len: its bytes
+ * @partition: where it goes
+ * @flags: must be 0
+ * @reserved: must be 0
+ * @base_offset: returned: the offset of its first record
+ *
+ * Refused with nothing appended: %EBADMSG (magic, length, CRC, or a record that
+ * does not parse), %EMSGSIZE (a record over the topic's limit, a compressed
+ * batch over it, or a batch that no segment holds), %EINVAL (control or
+ * transactional batches, an unknown codec).
+ */
+struct evstream_append_batch {
+	__aligned_u64 batch;
+	__u32 len;
+	__u32 partition;
+	__u32 flags;
+	__u32 reserved;
+	__s64 base_offset;
+};
+
+/**
+ * struct evstream_fetch - read whole batches (Kafka's Fetch)
+ * @buf: address of the buffer
+ * @len: its bytes: the most that is returned
+ * @min_bytes: wait until so much is there, or @timeout_ms; 0 never waits
+ * @timeout_ms: how long to wait, in milliseconds, -1: for ever; O_NONBLOCK never
+ *	waits
+ * @partition: which one
+ * @flags: must be 0
+ * @bytes: returned: bytes stored, always whole batches
+ * @offset: the first record wanted; the batch that holds it is the first
+ *	returned.  -1: the file's position, which then moves on behind what was
+ *	returned
+ * @next_offset: returned: the offset to fetch next
+ * @start_offset: returned: the first record still held
+ * @end_offset: returned: the high watermark, one after the last record
+ * @position: returned: log position of the first batch returned
+ *
+ * Errors: %EMSGSIZE, the next batch is larger than @len and @bytes tells its
+ * size; %ERANGE, @offset is before the start or beyond the end (the watermarks
+ * are returned); %EPIPE, as read(), with @offset -1.
+ */
+struct evstream_fetch {
+	__aligned_u64 buf;
+	__u32 len;
+	__u32 min_bytes;
+	__s32 timeout_ms;
+	__u32 partition;
+	__u32 flags;
+	__u32 bytes;
+	__s64 offset;
+	__s64 next_offset;
+	__s64 start_offset;
+	__s64 end_offset;
+	__aligned_u64 position;
+};
+
+/**
+ * struct evstream_seek - move the file's position
+ * @whence: an &enum evstream_whence
+ * @partition: which one, or %EVSTREAM_ALL on ``any`` (then @offset and @position
+ *	return 0)
+ * @value: an offset, or a time in milliseconds
+ * @offset: returned: the file's new position
+ * @position: returned: log position of the batch that holds it (of the end of
+ *	the log where it is not there yet)
+ */
+struct evstream_seek {
+	__u32 whence;
+	__u32 partition;
+	__s64 value;
+	__s64 offset;
+	__aligned_u64 position;
+};
+
+/**
+ * struct evstream_stat - a partition as it is now
+ * @partition: which one; returned: its number
+ * @partitions: returned: how many the topic has
+ * @framing: returned: the open file's &enum evstream_framing
+ * @segment_shift: returned: a segment is 1 << this
+ * @max_record: returned: the record limit in bytes
+ * @reserved: returned as 0
+ * @offset: returned: the open file's position, -1 if not opened for reading
+ * @start_offset: returned: the first record still held
+ * @end_offset: returned: the high watermark
+ * @start_position: returned: log position of the first byte still held
+ * @end_position: returned: log position after the last byte
+ * @appended_records: returned: records since the topic was created
+ * @appended_bytes: returned: bytes of batches since the topic was created
+ * @lost_records: returned: records this open file was too late for
+ */
+struct evstream_stat {
+	__u32 partition;
+	__u32 partitions;
+	__u32 framing;
+	__u32 segment_shift;
+	__u32 max_record;
+	__u32 reserved;
+	__s64 offset;
+	__s64 start_offset;
+	__s64 end_offset;
+	__aligned_u64 start_position;
+	__aligned_u64 end_position;
+	__aligned_u64 appended_records;
+	__aligned_u64 appended_bytes;
+	__aligned_u64 lost_records;
+};
+
+/**
+ * struct evstream_set_framing - choose the open file's framing
+ * @framing: an &enum evstream_framing
+ * @reserved: must be 0
+ *
+ * %EBUSY: a partial line waits in this file.
+ */
+struct evstream_set_framing {
+	__u32 framing;
+	__u32 reserved;
+};
+
+/**
+ * struct evstream_gap - what the last %EPIPE was about
+ * @partition: which one
+ * @reserved: must be 0
+ * @from: returned: the first offset lost
+ * @to: returned: one after the last offset lost; equal to @from: no gap yet
+ * @lost: returned: all records this open file lost in the partition so far
+ */
+struct evstream_gap {
+	__u32 partition;
+	__u32 reserved;
+	__s64 from;
+	__s64 to;
+	__aligned_u64 lost;
+};
+
+/**
+ * struct evstream_trim - drop records from the start (Kafka's DeleteRecords)
+ * @partition: which one, or %EVSTREAM_ALL on ``any``
+ * @flags: must be 0
+ * @offset: the first record to keep; -1: drop all there are
+ * @start_offset: returned: the first record still held (0 for %EVSTREAM_ALL)
+ *
+ * Needs a file open for writing.  This is what makes room in a full ring of a
+ * topic that blocks or fails its producers.
+ */
+struct evstream_trim {
+	__u32 partition;
+	__u32 flags;
+	__s64 offset;
+	__s64 start_offset;
+};
+
+/**
+ * DOC: ioctls
+ *
+ * Every structure may grow at its end: the kernel takes any size, wants what it
+ * does not know to be zero (%E2BIG), and takes what is missing as zero.
+ *
+ * Common errors: %EFAULT, %EINVAL (unknown flag, reserved member not zero, number
+ * out of range), %EBADF (the file is not open for it), %ENODEV (the topic was
+ * deleted), %ENXIO (no such partition), %ENOTTY (unknown ioctl).
+ */
+#define EVSTREAM_IOC_MAGIC		0xB7
+#define EVSTREAM_IOC_APPEND		_IOWR(EVSTREAM_IOC_MAGIC, 0x01, struct evstream_append)
+#define EVSTREAM_IOC_APPEND_BATCH	_IOWR(EVSTREAM_IOC_MAGIC, 0x02, struct evstream_append_batch)
+#define EVSTREAM_IOC_FETCH		_IOWR(EVSTREAM_IOC_MAGIC, 0x03, struct evstream_fetch)
+#define EVSTREAM_IOC_SEEK		_IOWR(EVSTREAM_IOC_MAGIC, 0x04, struct evstream_seek)
+#define EVSTREAM_IOC_STAT		_IOWR(EVSTREAM_IOC_MAGIC, 0x05, struct evstream_stat)
+#define EVSTREAM_IOC_SET_FRAMING	_IOW(EVSTREAM_IOC_MAGIC, 0x06, struct evstream_set_framing)
+#define EVSTREAM_IOC_GAP		_IOWR(EVSTREAM_IOC_MAGIC, 0x07, struct evstream_gap)
+#define EVSTREAM_IOC_TRIM		_IOWR(EVSTREAM_IOC_MAGIC, 0x08, struct evstream_trim)
+
+/**
+ * DOC: mapping a partition
+ *
+ * mmap(), shared and read-only, of a partition's device::
+ *
+ *	offset %EVSTREAM_MMAP_CTL            struct evstream_ctl (one page)
+ *	offset %EVSTREAM_MMAP_LOG + position the log
+ *
+ * A consumer loads @end_position with acquire semantics and parses batches up
+ * to there, then loads @start_position: what it parsed at or after that one was
+ * whole.  A batch never straddles two segments: where fewer than 61 bytes are
+ * left in the segment, or the batch's length reads 0, the next batch is at the
+ * next segment (round up to 1 << @segment_shift).
+ *
+ * Positions before @start_position read as zeroes or as what was there.
+ * Positions at or beyond @end_position are not there yet: touching them can
+ * raise SIGBUS, as touching a file beyond its end.
+ */
+#define EVSTREAM_MMAP_CTL	0ULL
+#define EVSTREAM_MMAP_LOG	(1ULL << 32)
+
+/* struct evstream_ctl.flags */
+#define EVSTREAM_CTL_DEAD	(1U << 0)	/* the topic was deleted */
+
+/**
+ * struct evstream_ctl - the control page
+ * @version: of this layout, 1
+ * @segment_shift: a segment is 1 << this
+ * @flags: %EVSTREAM_CTL_DEAD
+ * @partition: the partition's number
+ * @start_offset: first record still held
+ * @start_position: log position from which all is held
+ * @end_offset: one after the last record
+ * @end_position: log position after the last batch; store-release by the
+ *	kernel, pairs with the consumer's load-acquire
+ *
+ * The kernel stores @end_offset before @end_position and @start_position before
+ * @start_offset.  The two ends lie in cache lines of their own.
+ */
+struct evstream_ctl {
+	__u32 version;
+	__u32 segment_shift;
+	__u32 flags;
+	__u32 partition;
+	__u8 pad0[48];
+	__aligned_u64 start_offset;
+	__aligned_u64 start_position;
+	__u8 pad1[48];
+	__aligned_u64 end_offset;
+	__aligned_u64 end_position;
+	__u8 pad2[48];
+};
+
+#endif /* _UAPI_LINUX_EVSTREAM_H */
