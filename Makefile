@@ -5,75 +5,121 @@
 #   make bench       the figures, beside those of what Linux has already
 #   make check       what reviewers' tools say of the source
 #   make gen         regenerate what comes from the netlink specification
-#   make vm-shell    a shell in the machine          (KERNEL=6.12|latest)
-#   make modules     the module: for the running kernel, or for KERNEL=…
+#   make vm-shell    a shell in the machine              (KERNEL=6.12|latest)
+#   make modules     the module: for the running kernel, or KERNEL, or the one
+#                    whose build folder is KDIR
 #   make tools       streamctl and libevstream
-#   sudo make install, make uninstall                (PREFIX, DESTDIR)
+#   make selftests   the programs of the suite
+#   make install, make uninstall                  (PREFIX, DESTDIR, KERNEL)
 #
-# All that is built goes to build/, and comes from Debian packages only.
+# What is built is in build/, and made of Debian packages only.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .PHONY: all modules tools selftests gen check test demo bench vm-shell \
-	install uninstall clean deps-build deps-vm deps-test deps-check FORCE
+	install install-module install-tools uninstall clean distclean
 
 PREFIX ?= /usr/local
-DESTDIR ?=
-export PREFIX DESTDIR
+MANDIR ?= $(PREFIX)/share/man
+INCLUDEDIR ?= $(PREFIX)/include
+MODDIR ?= /lib/modules
+INSTALL ?= install
 
-# A failing command must not end as a success because its output was piped.
-SHELL := /bin/bash
+# Folders with a Makefile of their own; what they build goes to build/ as well.
+toolfolders := tools/lib tools/streamctl
+
+# The submake in folder $(1), one at a time of the kind $(2), given $(3).
+submake = if [ -e $(1)/Makefile ]; then mkdir -p build/locks && \
+	flock build/locks/$(2) $(MAKE) --no-print-directory -C $(1) $(3); fi
 
 all: modules tools
-
-# Installs what is missing, quick when nothing is. Not for the targets that
-# scripts call again and again: their callers did this.
-deps-build deps-vm deps-test deps-check: deps-%:
-	@scripts/deps $*
 
 # ----------------------------------------------------------------- building
 
 modules:
+	@scripts/deps build $(if $(KERNEL),vm,$(if $(KDIR),,host))
 	@scripts/kmod-build $(or $(KERNEL),host)
 
 tools:
-	@for dir in tools/lib tools/streamctl; do \
-		[ ! -e $$dir/Makefile ] || \
-			flock $(call lockfile,tools) \
-			$(MAKE) --no-print-directory -C $$dir || exit; \
-	done
+	@scripts/deps build
+	@$(foreach folder,$(toolfolders),$(call submake,$(folder),tools) &&) :
 
 selftests: tools
-	@[ ! -e selftests/Makefile ] || \
-		flock $(call lockfile,selftests) \
-		$(MAKE) --no-print-directory -C selftests
+	@scripts/deps test
+	@$(call submake,selftests,selftests)
 
-lockfile = $(shell mkdir -p build/locks)$(CURDIR)/build/locks/$(1)
-
-gen: deps-check
+gen:
+	@scripts/deps vm check
 	@scripts/gen
 
 # ------------------------------------------------------------------ running
 
-check: deps-build deps-vm deps-check
+check:
+	@scripts/deps build vm check
 	@scripts/check
 
-test: deps-build deps-vm deps-test
+test:
+	@scripts/deps build vm test
 	@selftests/run
 
-demo: deps-build deps-vm
+demo:
+	@scripts/deps build vm
 	@scripts/demo
 
-bench: deps-build deps-vm deps-test
+bench:
+	@scripts/deps build vm test
 	@scripts/bench
 
-vm-shell: deps-build deps-vm
+vm-shell:
+	@scripts/deps build vm
 	@scripts/vm $(if $(KERNEL),--kernel $(KERNEL)) -- env 'PS1=evstream:\w# ' bash --norc
 
 # --------------------------------------------------------------- installing
 
-install uninstall:
-	@scripts/install $@
+install: install-module install-tools
+
+# The module goes where modprobe looks first, of the kernel that it is for.
+install-module: modules
+	@ko=$$(scripts/kmod-build --print $(or $(KERNEL),host)) && \
+	version=$$(modinfo -F vermagic "$$ko" | cut -d ' ' -f 1) && \
+	folder="$(DESTDIR)$(MODDIR)/$$version" && \
+	set -x && \
+	$(INSTALL) -d "$$folder/updates" && \
+	strip --strip-debug -o "$$folder/updates/evstream.ko" "$$ko" && \
+	chmod 644 "$$folder/updates/evstream.ko" && \
+	{ [ -n "$(DESTDIR)" ] || depmod "$$version"; }
+
+install-tools: tools
+	@$(foreach folder,$(toolfolders),$(call submake,$(folder),tools,install) &&) :
+	$(INSTALL) -d $(DESTDIR)$(INCLUDEDIR)/linux
+	$(INSTALL) -m 644 uapi/linux/*.h $(DESTDIR)$(INCLUDEDIR)/linux/
+	@for page in Documentation/man/*.[1-9]; do \
+		[ -e "$$page" ] || continue; \
+		folder=$(DESTDIR)$(MANDIR)/man$${page##*.}; \
+		$(INSTALL) -d "$$folder" && $(INSTALL) -m 644 "$$page" "$$folder/" || exit; \
+	done
+	$(if $(DESTDIR),,ldconfig)
+
+# Of every kernel that it was ever installed for.
+uninstall:
+	@$(foreach folder,$(toolfolders),$(call submake,$(folder),tools,uninstall) &&) :
+	rm -f $(patsubst uapi/%,$(DESTDIR)$(INCLUDEDIR)/%,$(wildcard uapi/linux/*.h))
+	rm -f $(foreach page,$(wildcard Documentation/man/*.[1-9]),\
+		$(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(page)))/$(notdir $(page)))
+	@for ko in $(DESTDIR)$(MODDIR)/*/updates/evstream.ko; do \
+		[ -e "$$ko" ] || continue; \
+		folder=$${ko%/updates/evstream.ko}; \
+		echo "rm -f $$ko"; \
+		rm -f "$$ko" && rmdir --ignore-fail-on-non-empty "$${ko%/*}" && \
+		{ [ -n "$(DESTDIR)" ] || depmod "$${folder##*/}"; } || exit; \
+	done
+	$(if $(DESTDIR),,ldconfig)
+
+# ----------------------------------------------------------------- cleaning
 
 clean:
-	rm -rf build/kmod build/tools build/selftests build/check build/vm build/locks
+	rm -rf build/kmod build/tools build/selftests build/check build/gen build/vm
+
+# Also what was fetched.
+distclean:
+	rm -rf build

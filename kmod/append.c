@@ -9,32 +9,30 @@
  * given back and the bytes are brought into the kernel first. So whoever waits
  * for a reservation waits for a processor at the most, never for a user.
  */
-#include <linux/crc32c.h>
+#include <linux/instrumented.h>
+#include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/lockdep.h>
 #include <linux/math64.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/unaligned.h>
 #include <linux/evstream.h>
 
+#include "compat.h"
 #include "internal.h"
 #include "partition.h"
 #include "trace.h"
 
 /* Segment's and index' share of a reservation. */
-static void evs_index_batch(struct evs_partition *p, struct evs_reservation *r, s64 newest)
+static __always_inline void evs_index_batch(struct evs_partition *p, struct evs_reservation *r,
+					    s64 newest)
 {
 	struct evs_segment *s = p->segment;
 
-	lockdep_assert_held(&p->lock);
-	r->newest = s->newest;
-	r->newest_so_far = s->newest_so_far;
-	r->newest_ever = p->newest;
-	r->next_entry = s->next_entry;
-	r->entry = r->pos >= s->next_entry;
-	if (r->entry) {
+	if (unlikely(r->pos >= s->next_entry)) {
 		u32 n = s->entries;
 		struct evs_index_entry *e = s->chunk[n / EVS_INDEX_CHUNK] + n % EVS_INDEX_CHUNK;
 
@@ -47,53 +45,105 @@ static void evs_index_batch(struct evs_partition *p, struct evs_reservation *r, 
 	}
 	if (newest > s->newest)
 		WRITE_ONCE(s->newest, newest);
-	if (newest > p->newest) {
-		p->newest = newest;
-		WRITE_ONCE(s->newest_so_far, newest);
+}
+
+static noinline void evs_next_tail(struct evs_partition *p, u64 pos)
+{
+	p->tail = evs_log_addr(&p->log, pos, &p->tail_base, &p->tail_end);
+}
+
+static s64 evs_now(void)
+{
+	return div_u64(ktime_get_real_ns(), NSEC_PER_MSEC);
+}
+
+/* The append time: the clock's, to a tick, but it never goes back. */
+static __always_inline s64 evs_append_time(struct evs_partition *p)
+{
+	unsigned long tick = jiffies;
+
+	if (unlikely(tick != p->last_tick)) {
+		p->last_tick = tick;
+		p->last_append = max(evs_now(), p->last_append);
 	}
+	return p->last_append;
 }
 
 /*
- * Reserves @size bytes and @count offsets. @newest is the batch's newest
- * timestamp, -1: the append time, which is the clock's but never goes back.
+ * Reserves @size bytes and @count offsets, if there is room. @newest is the
+ * batch's newest timestamp, -1: the append time.
  */
-static int evs_reserve(struct evs_partition *p, struct evs_reservation *r, u32 size,
-		       u32 count, s64 newest, unsigned int flags)
+static __always_inline bool evs_try_reserve(struct evs_partition *p, struct evs_reservation *r,
+					    u32 size, u32 count, s64 newest)
 {
-	s64 now = div_u64(ktime_get_real_ns(), NSEC_PER_MSEC);
+	u64 pos, end;
+
+	spin_lock(&p->lock);
+	pos = p->next_pos;
+	if (unlikely(p->room - pos < size)) {
+		spin_unlock(&p->lock);
+		return false;
+	}
+	end = pos + size;
+	r->timestamp = evs_append_time(p);
+	r->pos = pos;
+	r->end = end;
+	r->size = size;
+	r->count = count;
+	r->offset = p->next_offset;
+	r->end_offset = r->offset + count;
+	p->next_offset = r->end_offset;
+	WRITE_ONCE(p->next_pos, end);
+	evs_index_batch(p, r, newest < 0 ? r->timestamp : newest);
+	if (unlikely(pos >= p->tail_end))
+		evs_next_tail(p, pos);
+	r->addr = likely(end <= p->tail_end) ? p->tail + (pos - p->tail_base) : NULL;
+	hlist_add_head(&r->node, &p->resv);
+	spin_unlock(&p->lock);
+	return true;
+}
+
+static noinline int evs_reserve(struct evs_partition *p, struct evs_reservation *r, u32 size,
+				u32 count, s64 newest, unsigned int flags)
+{
 	int ret;
 
-	for (;;) {
-		spin_lock(&p->lock);
-		if (likely(p->room - p->next_pos >= size))
-			break;
-		spin_unlock(&p->lock);
+	while (!evs_try_reserve(p, r, size, count, newest)) {
 		ret = evs_make_room(p, size, flags);
 		if (ret)
 			return ret;
 	}
-	if (now < p->last_append)
-		now = p->last_append;
-	else
-		p->last_append = now;
-	r->timestamp = now;
-	r->pos = p->next_pos;
-	r->own_end = r->pos + size;
-	r->end = r->own_end;
-	r->offset = p->next_offset;
-	r->own_end_offset = r->offset + count;
-	r->end_offset = r->own_end_offset;
-	WRITE_ONCE(p->next_pos, r->end);
-	p->next_offset = r->end_offset;
-	p->bytes += size;
-	evs_index_batch(p, r, newest < 0 ? now : newest);
-
-	if (unlikely(r->pos - p->tail_base >= p->tail_end - p->tail_base))
-		p->tail = evs_log_addr(&p->log, r->pos, &p->tail_base, &p->tail_end);
-	r->addr = r->own_end <= p->tail_end ? p->tail + (r->pos - p->tail_base) : NULL;
-	list_add_tail(&r->node, &p->resv);
-	spin_unlock(&p->lock);
 	return 0;
+}
+
+/* Whether it is visible now: nothing before it is still being filled. */
+static __always_inline bool __evs_publish(struct evs_partition *p, struct evs_reservation *r)
+{
+	bool oldest;
+
+	spin_lock(&p->lock);
+	oldest = !r->node.next;
+	if (likely(oldest)) {
+		/* Pairs with the acquire in evs_vma_fault(). */
+		smp_store_release(&p->end_pos, r->end);
+		/* Pairs with the acquires in read.c. */
+		smp_store_release(&p->end_offset, r->end_offset);
+		if (p->ctl) {
+			WRITE_ONCE(p->ctl->end_offset, r->end_offset);
+			/* Pairs with the consumer's acquire. */
+			smp_store_release(&p->ctl->end_position, r->end);
+		}
+	} else {
+		struct evs_reservation *before =
+			hlist_entry(r->node.next, struct evs_reservation, node);
+
+		before->end = r->end;
+		before->end_offset = r->end_offset;
+	}
+	__hlist_del(&r->node);
+	spin_unlock(&p->lock);
+	evs_partition_wake(p);
+	return oldest;
 }
 
 /**
@@ -106,78 +156,62 @@ static int evs_reserve(struct evs_partition *p, struct evs_reservation *r, u32 s
  */
 void evs_reservation_publish(struct evs_partition *p, struct evs_reservation *r)
 {
-	spin_lock(&p->lock);
-	if (likely(p->resv.next == &r->node)) {
-		/* Pairs with the acquire in evs_vma_fault(). */
-		smp_store_release(&p->end_pos, r->end);
-		/* Pairs with the acquires in read.c. */
-		smp_store_release(&p->end_offset, r->end_offset);
-		if (p->ctl) {
-			WRITE_ONCE(p->ctl->end_offset, r->end_offset);
-			/* Pairs with the consumer's acquire. */
-			smp_store_release(&p->ctl->end_position, r->end);
-		}
-	} else {
-		struct evs_reservation *before = list_prev_entry(r, node);
+	__evs_publish(p, r);
+}
 
-		before->end = r->end;
-		before->end_offset = r->end_offset;
-	}
-	list_del(&r->node);
-	spin_unlock(&p->lock);
-	evs_partition_wake(p);
+static noinline void evs_wait_visible(struct evs_partition *p, u64 end)
+{
+	/* It is appended whether or not a dying producer waits for it. */
+	wait_event_killable(p->wait, READ_ONCE(p->end_offset) >= end);
 }
 
 /* Publishes, and waits until it is visible. */
-static int evs_publish(struct evs_partition *p, struct evs_reservation *r, u32 count)
+static __always_inline void evs_publish(struct evs_partition *p, struct evs_reservation *r)
 {
-	u64 end = r->own_end_offset;
-
-	trace_evstream_append(p->topic_id, p->number, r->offset, count,
-			      r->own_end - r->pos);
-	evs_reservation_publish(p, r);
-	if (unlikely(READ_ONCE(p->end_offset) < end))
-		/* It is appended whether or not a dying producer waits for it. */
-		wait_event_killable(p->wait, READ_ONCE(p->end_offset) >= end);
-	return 0;
+	trace_evstream_append(p->topic_id, p->number, r->offset, r->count, r->size);
+	if (unlikely(!__evs_publish(p, r)))
+		evs_wait_visible(p, r->offset + r->count);
 }
 
 static void evs_fill_hole(struct evs_partition *p, struct evs_reservation *r)
 {
-	u32 size = r->own_end - r->pos, crc;
 	u8 header[EVS_BATCH_HEADER];
+	u32 crc;
 
-	evs_batch_hole(header, r->offset, size, r->own_end_offset - r->offset, r->timestamp);
+	evs_batch_hole(header, r->offset, r->size, r->count, r->timestamp);
 	evs_log_write(&p->log, r->pos, header, sizeof(header));
-	crc = ~evs_log_crc(&p->log, ~0U, r->pos + EVS_BATCH_CRC_FROM, size - EVS_BATCH_CRC_FROM);
+	crc = ~evs_log_crc(&p->log, ~0U, r->pos + EVS_BATCH_CRC_FROM,
+			   r->size - EVS_BATCH_CRC_FROM);
 	put_unaligned_be32(crc, header);
 	evs_log_write(&p->log, r->pos + offsetof(struct evs_batch_header, crc), header, 4);
 }
 
 /*
- * Gives a reservation back. The last one is as if it had never been; another
- * one becomes a batch that consumers skip.
+ * Gives a reservation back. The last one is as if it had never been, but for
+ * its time; another one becomes a batch that consumers skip.
  */
 static void evs_abort(struct evs_partition *p, struct evs_reservation *r)
 {
 	struct evs_segment *s;
 
 	/* What was copied so far is nobody's to see. */
-	evs_log_zero(&p->log, r->pos, r->own_end - r->pos);
+	evs_log_zero(&p->log, r->pos, r->size);
 	spin_lock(&p->lock);
 	s = p->segment;
-	if (list_is_last(&r->node, &p->resv) && p->next_pos == r->own_end &&
+	if (p->resv.first == &r->node && p->next_pos == r->pos + r->size &&
 	    s && r->pos >= s->pos) {
 		WRITE_ONCE(p->next_pos, r->pos);
 		p->next_offset = r->offset;
-		p->bytes -= r->own_end - r->pos;
-		p->newest = r->newest_ever;
-		WRITE_ONCE(s->newest, r->newest);
-		WRITE_ONCE(s->newest_so_far, r->newest_so_far);
-		s->next_entry = r->next_entry;
-		if (r->entry)
+		/* May be of the folio before. */
+		p->tail_end = 0;
+		if (s->next_entry == r->pos + EVS_INDEX_INTERVAL) {
+			s->next_entry = r->pos;
 			smp_store_release(&s->entries, s->entries - 1);
-		list_del(&r->node);
+		}
+		/* Nobody may have it: see evs_partition_kill(). */
+		if (p->dead)
+			p->room = p->next_pos;
+		__hlist_del(&r->node);
 		spin_unlock(&p->lock);
 		/* Who waits for all reservations to be published has one less. */
 		evs_partition_wake(p);
@@ -188,6 +222,9 @@ static void evs_abort(struct evs_partition *p, struct evs_reservation *r)
 	evs_fill_hole(p, r);
 	evs_reservation_publish(p, r);
 }
+
+/* Far from where a file's position ends: what is in flight still fits. */
+#define EVS_OFFSET_MAX	(1ULL << 61)
 
 /* A place in a reservation that bytes are written to one after the other. */
 struct evs_writer {
@@ -208,52 +245,196 @@ static void evs_put(struct evs_writer *w, const void *src, size_t len)
 }
 
 /* The batch's CRC, over what lies in the log: header and records. */
-static void evs_seal_batch(struct evs_partition *p, struct evs_reservation *r)
+static __always_inline void evs_seal_batch(struct evs_partition *p, struct evs_reservation *r)
 {
-	u32 size = r->own_end - r->pos;
+	const size_t at = offsetof(struct evs_batch_header, crc);
+	__be32 crc;
 
 	if (likely(r->addr)) {
-		evs_batch_seal(r->addr, size);
+		crc = cpu_to_be32(~evs_crc32c(~0U, r->addr + EVS_BATCH_CRC_FROM,
+					      r->size - EVS_BATCH_CRC_FROM));
+		memcpy(r->addr + at, &crc, sizeof(crc));
 	} else {
-		u32 crc = ~evs_log_crc(&p->log, ~0U, r->pos + EVS_BATCH_CRC_FROM,
-				       size - EVS_BATCH_CRC_FROM);
-		__be32 be = cpu_to_be32(crc);
-
-		evs_log_write(&p->log, r->pos + offsetof(struct evs_batch_header, crc),
-			      &be, sizeof(be));
+		crc = cpu_to_be32(~evs_log_crc(&p->log, ~0U, r->pos + EVS_BATCH_CRC_FROM,
+					       r->size - EVS_BATCH_CRC_FROM));
+		evs_log_write(&p->log, r->pos + at, &crc, sizeof(crc));
 	}
-}
-
-/* Bytes of a batch of one keyless record. */
-static u32 evs_single_size(u32 len)
-{
-	return EVS_BATCH_HEADER + evs_record_size(0, 0, -1, len, 0, 0);
-}
-
-/* Header and record up to the value of a batch of one keyless record. */
-static u32 evs_single_head(u8 *p, const struct evs_reservation *r, u32 len)
-{
-	struct evs_batch_info info = {
-		.base_offset = r->offset,
-		.size = r->own_end - r->pos,
-		.attributes = EVS_ATTR_APPEND_TIME,
-		.count = 1,
-		.base_timestamp = r->timestamp,
-		.max_timestamp = r->timestamp,
-	};
-	u8 *q = p + EVS_BATCH_HEADER;
-
-	evs_batch_header_put(p, &info);
-	q = evs_record_head_put(q, evs_record_body(0, 0, -1, len, 0, 0), 0, 0, -1);
-	q = evs_varint_put(q, len);
-	return q - p;
 }
 
 /* What comes before the value of a batch of one at the most. */
 #define EVS_SINGLE_HEAD	(EVS_BATCH_HEADER + EVS_RECORD_HEAD + EVS_VARINT)
 
+/*
+ * A batch of one keyless record, what a plain write() makes: header, record
+ * head, value, no headers. Spelled out, since it is what is done most.
+ */
+struct evs_single {
+	u32 len;	/* of the value */
+	u32 body;	/* of the record */
+	u32 head;	/* of all before the value */
+	u32 size;	/* of the batch */
+};
+
+static inline u32 evs_varint32_size(u32 len)
+{
+	/* Zigzag doubles it; seven bits a byte. */
+	if (likely(len < 1 << 6))
+		return 1;
+	if (likely(len < 1 << 13))
+		return 2;
+	return len < 1 << 20 ? 3 : len < 1 << 27 ? 4 : 5;
+}
+
+static inline void evs_single_init(struct evs_single *s, u32 len)
+{
+	u32 vl = evs_varint32_size(len);
+
+	s->len = len;
+	/* attributes, timestamp delta, offset delta, key length; header count */
+	s->body = 4 + vl + len + 1;
+	s->head = EVS_BATCH_HEADER + evs_varint32_size(s->body) + 4 + vl;
+	s->size = s->head + len + 1;
+}
+
+static inline u8 *evs_varint32_put(u8 *p, u32 len)
+{
+	u32 u = len << 1;
+
+	for (; u >= 0x80; u >>= 7)
+		*p++ = (u8)u | 0x80;
+	*p++ = (u8)u;
+	return p;
+}
+
+static inline void evs_single_head(u8 *p, const struct evs_single *s,
+				   const struct evs_reservation *r)
+{
+	struct evs_batch_info info = {
+		.base_offset = r->offset,
+		.size = s->size,
+		.attributes = EVS_ATTR_APPEND_TIME,
+		.count = 1,
+		.base_timestamp = r->timestamp,
+		.max_timestamp = r->timestamp,
+	};
+
+	evs_batch_header_put(p, &info);
+	p = evs_varint32_put(p + EVS_BATCH_HEADER, s->body);
+	*p++ = 0;
+	*p++ = 0;
+	*p++ = 0;
+	*p++ = 1;		/* -1: no key */
+	evs_varint32_put(p, s->len);
+}
+
+/* Smaller values are not worth a look at their pages before: see evs_append_user(). */
+#define EVS_SMALL	256u
+
+/*
+ * Without faulting. The range was checked by vfs_write(), and what is written
+ * to is the reservation's own: so not through the checks of copy_from_user().
+ */
+static __always_inline bool evs_copy_direct(u8 *to, const void __user *from, u32 len)
+{
+	unsigned long left;
+
+	pagefault_disable();
+	instrument_copy_from_user_before(to, from, len);
+	left = raw_copy_from_user(to, from, len);
+	instrument_copy_from_user_after(to, from, len, left);
+	pagefault_enable();
+	return !left;
+}
+
+static noinline bool evs_fill_pieces(struct evs_partition *p, const struct evs_reservation *r,
+				     const struct evs_single *s, struct iov_iter *from)
+{
+	u8 head[EVS_SINGLE_HEAD];
+
+	evs_single_head(head, s, r);
+	evs_log_write(&p->log, r->pos, head, s->head);
+	if (evs_log_write_iter(&p->log, r->pos + s->head, from, s->len) != s->len)
+		return false;
+	evs_log_write(&p->log, r->pos + s->size - 1, "", 1);
+	return true;
+}
+
+static noinline bool evs_fill_user_pieces(struct evs_partition *p,
+					  const struct evs_reservation *r,
+					  const struct evs_single *s, const void __user *buf)
+{
+	struct iov_iter from;
+
+	iov_iter_ubuf(&from, ITER_SOURCE, (void __user *)buf, s->len);
+	return evs_fill_pieces(p, r, s, &from);
+}
+
+static noinline ssize_t evs_append_user_again(struct evs_partition *p, const void __user *buf,
+					      u32 len, unsigned int flags)
+{
+	void *copy;
+	int ret;
+
+	if (flags & EVS_NOWAIT)
+		return -EAGAIN;
+	copy = kvmalloc(len, GFP_KERNEL_ACCOUNT);
+	if (!copy)
+		return -ENOMEM;
+	ret = copy_from_user(copy, buf, len) ? -EFAULT : evs_append_value(p, copy, len, flags);
+	kvfree(copy);
+	return ret ?: len;
+}
+
 /**
- * evs_append_small() - append one record out of kernel memory
+ * evs_append_user() - append one record out of user memory
+ * @p: the partition
+ * @buf: its value
+ * @len: bytes
+ * @flags: EVS_NONBLOCK, EVS_NOWAIT
+ *
+ * Return: @len; -EFAULT; -EMSGSIZE: no segment holds it; what evs_make_room()
+ * returns.
+ */
+ssize_t evs_append_user(struct evs_partition *p, const void __user *buf, u32 len,
+			unsigned int flags)
+{
+	struct evs_reservation r __uninitialized;
+	struct evs_single s __uninitialized;
+	bool done;
+	int ret;
+
+	evs_single_init(&s, len);
+	if (unlikely(s.size > 1UL << p->log.shift))
+		return -EMSGSIZE;
+	/*
+	 * Small values were just written by whoever hands them over; if not, the
+	 * reservation is given back and the page brought in below.
+	 */
+	if (len > EVS_SMALL && fault_in_readable(buf, len))
+		return -EFAULT;
+	if (unlikely(!evs_try_reserve(p, &r, s.size, 1, -1))) {
+		ret = evs_reserve(p, &r, s.size, 1, -1, flags);
+		if (ret)
+			return ret;
+	}
+	if (likely(r.addr)) {
+		evs_single_head(r.addr, &s, &r);
+		done = evs_copy_direct(r.addr + s.head, buf, len);
+		r.addr[s.size - 1] = 0;
+	} else {
+		done = evs_fill_user_pieces(p, &r, &s, buf);
+	}
+	if (unlikely(!done)) {
+		evs_abort(p, &r);
+		return evs_append_user_again(p, buf, len, flags);
+	}
+	evs_seal_batch(p, &r);
+	evs_publish(p, &r);
+	return len;
+}
+
+/**
+ * evs_append_value() - append one record out of kernel memory
  * @p: the partition
  * @value: its value
  * @len: bytes
@@ -261,93 +442,58 @@ static u32 evs_single_head(u8 *p, const struct evs_reservation *r, u32 len)
  *
  * Return: 0; -EMSGSIZE: no segment holds it; what evs_make_room() returns.
  */
-int evs_append_small(struct evs_partition *p, const void *value, u32 len, unsigned int flags)
+int evs_append_value(struct evs_partition *p, const void *value, u32 len, unsigned int flags)
 {
-	u32 size = evs_single_size(len);
-	struct evs_reservation r;
-	int ret;
+	struct evs_source src = {
+		.value = value,
+		.value_len = len,
+		.key_len = -1,
+		.timestamp = -1,
+	};
+	u64 offset;
 
-	if (unlikely(size > 1UL << p->log.shift))
-		return -EMSGSIZE;
-	ret = evs_reserve(p, &r, size, 1, -1, flags);
-	if (ret)
-		return ret;
-	if (likely(r.addr)) {
-		u8 *at = r.addr + evs_single_head(r.addr, &r, len);
-
-		memcpy(at, value, len);
-		at[len] = 0;		/* no headers */
-	} else {
-		struct evs_writer w = { .log = &p->log, .pos = r.pos };
-		u8 head[EVS_SINGLE_HEAD];
-
-		evs_put(&w, head, evs_single_head(head, &r, len));
-		evs_put(&w, value, len);
-		evs_put(&w, "", 1);
-	}
-	evs_seal_batch(p, &r);
-	return evs_publish(p, &r, 1);
-}
-
-/* One try without faulting; -EFAULT: a page was not there, nothing is appended. */
-static int evs_append_direct(struct evs_partition *p, struct iov_iter *from, u32 len,
-			     unsigned int flags)
-{
-	struct evs_writer w = { .log = &p->log };
-	u8 head[EVS_SINGLE_HEAD];
-	struct evs_reservation r;
-	u32 n;
-	int ret;
-
-	ret = evs_reserve(p, &r, evs_single_size(len), 1, -1, flags);
-	if (ret)
-		return ret;
-	n = evs_single_head(head, &r, len);
-	w.pos = r.pos;
-	evs_put(&w, head, n);
-	if (evs_log_write_iter(&p->log, r.pos + n, from, len) != len) {
-		evs_abort(p, &r);
-		return -EFAULT;
-	}
-	w.pos += len;
-	evs_put(&w, "", 1);
-	evs_seal_batch(p, &r);
-	return evs_publish(p, &r, 1);
+	return evs_append_sources(p, &src, 1, flags, &offset);
 }
 
 /**
- * evs_append_iter() - append one record out of user memory
+ * evs_append_iter() - append one record out of an iterator
  * @p: the partition
- * @from: its value; advanced
- * @len: bytes
+ * @from: its value, all of it; advanced
  * @flags: EVS_NONBLOCK, EVS_NOWAIT
  *
- * Return: 0; -EFAULT; -EMSGSIZE: no segment holds it; what evs_make_room()
- * returns.
+ * Return: as evs_append_user().
  */
-int evs_append_iter(struct evs_partition *p, struct iov_iter *from, u32 len,
-		    unsigned int flags)
+int evs_append_iter(struct evs_partition *p, struct iov_iter *from, unsigned int flags)
 {
 	struct iov_iter again = *from;
+	struct evs_reservation r;
+	struct evs_single s;
 	void *copy;
 	int ret;
 
-	if (evs_single_size(len) > 1UL << p->log.shift)
+	evs_single_init(&s, iov_iter_count(from));
+	if (s.size > 1UL << p->log.shift)
 		return -EMSGSIZE;
-	if (fault_in_iov_iter_readable(from, len))
+	if (fault_in_iov_iter_readable(from, s.len))
 		return -EFAULT;
-	ret = evs_append_direct(p, from, len, flags);
-	if (ret != -EFAULT)
+	ret = evs_reserve(p, &r, s.size, 1, -1, flags);
+	if (ret)
 		return ret;
+	if (likely(evs_fill_pieces(p, &r, &s, from))) {
+		evs_seal_batch(p, &r);
+		evs_publish(p, &r);
+		return 0;
+	}
+	evs_abort(p, &r);
 	/* Reclaimed or unmapped since: bring it in, however long that takes. */
 	if (flags & EVS_NOWAIT)
 		return -EAGAIN;
 	*from = again;
-	copy = kvmalloc(len, GFP_KERNEL_ACCOUNT);
+	copy = kvmalloc(s.len, GFP_KERNEL_ACCOUNT);
 	if (!copy)
 		return -ENOMEM;
-	ret = copy_from_iter_full(copy, len, from) ?
-	      evs_append_small(p, copy, len, flags) : -EFAULT;
+	ret = copy_from_iter_full(copy, s.len, from) ?
+	      evs_append_value(p, copy, s.len, flags) : -EFAULT;
 	kvfree(copy);
 	return ret;
 }
@@ -411,7 +557,7 @@ static u64 evs_sources_bytes(const struct evs_source *src, u32 n, const struct e
 int evs_append_sources(struct evs_partition *p, const struct evs_source *src, u32 n,
 		       unsigned int flags, u64 *offset)
 {
-	s64 now = ktime_to_ms(ktime_get_real());
+	s64 now = evs_now();
 	struct evs_times t = evs_sources_times(src, n, now);
 	u64 size = evs_sources_bytes(src, n, &t, now);
 	struct evs_batch_info info = { .last_delta = n - 1, .count = n };
@@ -458,7 +604,8 @@ int evs_append_sources(struct evs_partition *p, const struct evs_source *src, u3
 			evs_put(&w, s->headers, s->headers_len);
 	}
 	evs_seal_batch(p, &r);
-	return evs_publish(p, &r, n);
+	evs_publish(p, &r);
+	return 0;
 }
 
 /**
@@ -469,7 +616,8 @@ int evs_append_sources(struct evs_partition *p, const struct evs_source *src, u3
  * @flags: EVS_NONBLOCK, EVS_NOWAIT
  * @offset: the first record's offset, out
  *
- * Return: 0; -EMSGSIZE: no segment holds it; what evs_make_room() returns.
+ * Return: 0; -EMSGSIZE: no segment holds it; -EOVERFLOW: offsets are used up;
+ * what evs_make_room() returns.
  */
 int evs_append_batch(struct evs_partition *p, const void *batch,
 		     const struct evs_batch_info *info, unsigned int flags, u64 *offset)
@@ -482,6 +630,9 @@ int evs_append_batch(struct evs_partition *p, const void *batch,
 
 	if (info->size > 1UL << p->log.shift)
 		return -EMSGSIZE;
+	/* A compressed batch can claim any number of records. */
+	if (READ_ONCE(p->next_offset) > EVS_OFFSET_MAX)
+		return -EOVERFLOW;
 	ret = evs_reserve(p, &r, info->size, info->last_delta + 1, info->max_timestamp, flags);
 	if (ret)
 		return ret;
@@ -493,7 +644,8 @@ int evs_append_batch(struct evs_partition *p, const void *batch,
 	w.addr = r.addr;
 	evs_put(&w, head, rest);
 	evs_put(&w, batch + rest, info->size - rest);
-	return evs_publish(p, &r, info->count);
+	evs_publish(p, &r);
+	return 0;
 }
 
 /**
@@ -558,5 +710,6 @@ int evs_append_lines(struct evs_partition *p, const u8 *lines, u32 len, unsigned
 		evs_put(&w, "", 1);
 	}
 	evs_seal_batch(p, &r);
-	return evs_publish(p, &r, n);
+	evs_publish(p, &r);
+	return 0;
 }

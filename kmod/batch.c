@@ -275,30 +275,6 @@ int evs_record_get(const u8 *p, const u8 *end, struct evs_record_view *v)
 }
 
 /**
- * evs_batch_header_put() - write a batch header without its CRC
- * @p: where: 61 bytes
- * @info: what to write
- */
-void evs_batch_header_put(void *p, const struct evs_batch_info *info)
-{
-	struct evs_batch_header *h = p;
-
-	h->base_offset = cpu_to_be64(info->base_offset);
-	h->length = cpu_to_be32(info->size - EVS_BATCH_PREFIX);
-	h->leader_epoch = 0;
-	h->magic = EVS_MAGIC;
-	h->crc = 0;
-	h->attributes = cpu_to_be16(info->attributes);
-	h->last_offset_delta = cpu_to_be32(info->last_delta);
-	h->base_timestamp = cpu_to_be64(info->base_timestamp);
-	h->max_timestamp = cpu_to_be64(info->max_timestamp);
-	h->producer_id = cpu_to_be64(~0ULL);
-	h->producer_epoch = cpu_to_be16(0xffff);
-	h->base_sequence = cpu_to_be32(~0U);
-	h->count = cpu_to_be32(info->count);
-}
-
-/**
  * evs_batch_header_get() - read a batch header
  * @p: 61 bytes
  * @info: out

@@ -11,6 +11,7 @@
 
 #include <linux/build_bug.h>
 #include <linux/types.h>
+#include <linux/unaligned.h>
 
 /**
  * struct evs_batch_header - a batch's first 61 bytes, as they lie in the log
@@ -135,7 +136,30 @@ int evs_record_head_get(const u8 *p, const u8 *end, struct evs_record_head *h);
 int evs_record_get(const u8 *p, const u8 *end, struct evs_record_view *v);
 int evs_headers_check(const u8 *p, u32 len, u32 count);
 
-void evs_batch_header_put(void *p, const struct evs_batch_info *info);
+/**
+ * evs_batch_header_put() - write a batch header without its CRC
+ * @p: where: 61 bytes
+ * @info: what to write
+ */
+static inline void evs_batch_header_put(void *p, const struct evs_batch_info *info)
+{
+	struct evs_batch_header *h = p;
+
+	h->base_offset = cpu_to_be64(info->base_offset);
+	h->length = cpu_to_be32(info->size - EVS_BATCH_PREFIX);
+	h->leader_epoch = 0;
+	h->magic = EVS_MAGIC;
+	h->crc = 0;
+	h->attributes = cpu_to_be16(info->attributes);
+	h->last_offset_delta = cpu_to_be32(info->last_delta);
+	h->base_timestamp = cpu_to_be64(info->base_timestamp);
+	h->max_timestamp = cpu_to_be64(info->max_timestamp);
+	h->producer_id = cpu_to_be64(~0ULL);
+	h->producer_epoch = cpu_to_be16(0xffff);
+	h->base_sequence = cpu_to_be32(~0U);
+	h->count = cpu_to_be32(info->count);
+}
+
 int evs_batch_header_get(const void *p, struct evs_batch_info *info);
 u32 evs_batch_crc(const void *batch, u32 size);
 void evs_batch_seal(void *batch, u32 size);

@@ -18,14 +18,11 @@
 #define EVS_MINORS	(1U << 20)
 
 /*
- * What file->f_pos always holds. The position is in the cursors, under a lock
+ * What file->f_pos holds, or more where sendfile() has added to it. The position is in the cursors, under a lock
  * of ours: so a read that names a position can be told from one that goes on,
  * and two processes that share an open file never get one record both.
  */
 #define EVS_FILE_POS	(1LL << 62)
-
-/* Values up to this size are copied to the stack first and never fault later. */
-#define EVS_SMALL	256
 
 static dev_t evs_devt;
 static struct cdev evs_cdev;
@@ -276,7 +273,9 @@ static int evs_open(struct inode *inode, struct file *file)
 	if (partition != EVSTREAM_ALL)
 		f->part = t->partition[partition];
 	else
-		f->own = (u32)atomic_inc_return(&t->turn) % t->partitions;
+		partition = (u32)atomic_inc_return(&t->turn) % t->partitions;
+	f->own = partition;
+	f->to = t->partition[partition];
 	if (file->f_mode & FMODE_READ) {
 		ret = evs_open_cursors(f);
 		if (ret)
@@ -327,20 +326,12 @@ static int evs_release(struct inode *inode, struct file *file)
 
 static ssize_t evs_write_record(struct evs_file *f, struct iov_iter *from, unsigned int flags)
 {
-	struct evs_partition *p = f->part ?: f->topic->partition[f->own];
 	size_t len = iov_iter_count(from);
-	u8 value[EVS_SMALL];
 	int ret;
 
 	if (len > READ_ONCE(f->topic->config.max_record))
 		return -EMSGSIZE;
-	if (len <= sizeof(value)) {
-		if (!copy_from_iter_full(value, len, from))
-			return -EFAULT;
-		ret = evs_append_small(p, value, len, flags);
-	} else {
-		ret = evs_append_iter(p, from, len, flags);
-	}
+	ret = evs_append_iter(f->to, from, flags);
 	return ret ?: len;
 }
 
@@ -356,26 +347,26 @@ static ssize_t evs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	return evs_write_record(f, from, flags);
 }
 
-/* The short way of write(2), as /dev/null has one: no iterator for small ones. */
+static noinline ssize_t evs_write_user_lines(struct evs_file *f, const char __user *buf,
+					     size_t len, unsigned int flags)
+{
+	struct iov_iter from;
+
+	iov_iter_ubuf(&from, ITER_SOURCE, (void __user *)buf, len);
+	return evs_write_lines(f, &from, flags);
+}
+
+/* The short way of write(2), as /dev/null has one: no iterator. */
 static ssize_t evs_write(struct file *file, const char __user *buf, size_t len, loff_t *ppos)
 {
 	struct evs_file *f = file->private_data;
-	struct evs_partition *p = f->part ?: f->topic->partition[f->own];
-	u8 value[EVS_SMALL];
-	struct iov_iter from;
-	int ret;
+	unsigned int flags = evs_file_flags(file);
 
-	if (len <= sizeof(value) && len <= READ_ONCE(f->topic->config.max_record) &&
-	    evs_file_framing(f) == EVSTREAM_FRAMING_RECORD) {
-		if (copy_from_user(value, buf, len))
-			return -EFAULT;
-		ret = evs_append_small(p, value, len, evs_file_flags(file));
-		return ret ?: len;
-	}
-	iov_iter_ubuf(&from, ITER_SOURCE, (void __user *)buf, len);
-	if (evs_file_framing(f) == EVSTREAM_FRAMING_LINE)
-		return evs_write_lines(f, &from, evs_file_flags(file));
-	return evs_write_record(f, &from, evs_file_flags(file));
+	if (unlikely(evs_file_framing(f) == EVSTREAM_FRAMING_LINE))
+		return evs_write_user_lines(f, buf, len, flags);
+	if (len > READ_ONCE(f->topic->config.max_record))
+		return -EMSGSIZE;
+	return evs_append_user(f->to, buf, len, flags);
 }
 
 /* Reading */
@@ -449,18 +440,28 @@ static ssize_t evs_read_one(struct evs_partition *p, struct evs_cursor *c, struc
 		return -EPIPE;
 	}
 	for (;;) {
-		u64 offset = c->offset;
+		u64 lost = c->lost;
 
 		ret = lines ? evs_read_lines(p, c, to) : evs_read_record(p, c, to);
 		/*
 		 * Dropped while it was copied: not counted yet, the next look is
 		 * what finds the gap.
 		 */
-		if (ret != -EPIPE || c->offset != offset)
+		if (ret != -EPIPE || c->lost != lost)
 			return ret;
 		*to = before;
-		evs_cursor_seek(c, offset);
+		evs_cursor_seek(c, c->offset);
 	}
+}
+
+static ssize_t evs_read_part(struct evs_file *f, struct iov_iter *to, bool lines)
+{
+	ssize_t ret = evs_read_one(f->part, &f->one, to, lines);
+
+	/* Who waits holds no memory that the ring has dropped. */
+	if (ret == -EAGAIN)
+		evs_cursor_put(&f->one);
+	return ret;
 }
 
 /* The next partition that has something, in turn. */
@@ -473,6 +474,8 @@ static ssize_t evs_read_any(struct evs_file *f, struct iov_iter *to, bool lines)
 		u32 at = f->turn;
 
 		ret = evs_read_one(f->topic->partition[at], &f->cursor[at], to, lines);
+		/* One folio for each of thousands of partitions would be a lot. */
+		evs_cursor_put(&f->cursor[at]);
 		if (ret != -EMSGSIZE && ret != -EFAULT)
 			f->turn = at + 1 < n ? at + 1 : 0;
 	}
@@ -515,7 +518,7 @@ static ssize_t evs_read_next(struct evs_file *f, struct iov_iter *to, unsigned i
 		if (unlikely(READ_ONCE(f->topic->dead)))
 			ret = -ENODEV;
 		else if (f->part)
-			ret = evs_read_one(f->part, f->cursor, to, lines);
+			ret = evs_read_part(f, to, lines);
 		else
 			ret = evs_read_any(f, to, lines);
 		mutex_unlock(&f->read_lock);
@@ -558,20 +561,38 @@ static ssize_t evs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 
 	if (iocb->ki_flags & IOCB_NOWAIT)
 		flags |= EVS_NONBLOCK | EVS_NOWAIT;
-	if (iocb->ki_pos != EVS_FILE_POS)
+	if (iocb->ki_pos < EVS_FILE_POS)
 		return evs_read_at(f, to, iocb->ki_pos, flags);
 	return evs_read_next(f, to, flags);
 }
 
-static ssize_t evs_read(struct file *file, char __user *buf, size_t len, loff_t *ppos)
+static noinline ssize_t evs_read_user(struct evs_file *f, char __user *buf, size_t len,
+				      loff_t pos, unsigned int flags)
 {
-	struct evs_file *f = file->private_data;
 	struct iov_iter to;
 
 	iov_iter_ubuf(&to, ITER_DEST, buf, len);
-	if (unlikely(*ppos != EVS_FILE_POS))
-		return evs_read_at(f, &to, *ppos, evs_file_flags(file));
-	return evs_read_next(f, &to, evs_file_flags(file));
+	if (pos < EVS_FILE_POS)
+		return evs_read_at(f, &to, pos, flags);
+	return evs_read_next(f, &to, flags);
+}
+
+/* The short way of read(2): no iterator for a plain record. */
+static ssize_t evs_read(struct file *file, char __user *buf, size_t len, loff_t *ppos)
+{
+	struct evs_file *f = file->private_data;
+	ssize_t ret;
+
+	if (likely(f->part && *ppos >= EVS_FILE_POS &&
+		   evs_file_framing(f) == EVSTREAM_FRAMING_RECORD)) {
+		if (mutex_lock_interruptible(&f->read_lock))
+			return -ERESTARTSYS;
+		ret = evs_cursor_read_single(f->part, &f->one, buf, len);
+		mutex_unlock(&f->read_lock);
+		if (likely(ret != -EAGAIN))
+			return ret;
+	}
+	return evs_read_user(f, buf, len, *ppos, evs_file_flags(file));
 }
 
 static loff_t evs_seek_offset(struct evs_partition *p, struct evs_cursor *c, loff_t offset,
@@ -659,7 +680,7 @@ static __poll_t evs_poll(struct file *file, poll_table *wait)
 	if ((file->f_mode & FMODE_READ) && evs_readable(f))
 		mask |= EPOLLIN | EPOLLRDNORM;
 	if ((file->f_mode & FMODE_WRITE) &&
-	    evs_partition_writable(f->part ?: f->topic->partition[f->own]))
+	    evs_partition_writable(f->to))
 		mask |= EPOLLOUT | EPOLLWRNORM;
 	return mask;
 }

@@ -15,7 +15,8 @@
  * struct evs_file - an open node
  * @topic: a reference
  * @part: the partition, NULL: any
- * @own: partition of records without a key, where @part is NULL
+ * @own: number of the partition of records without a key
+ * @to: that partition
  * @framing: an &enum evstream_framing, or %EVS_FRAMING_TOPIC
  * @read_lock: protects the cursors and @turn
  * @cursor: one for @part, or one for each partition
@@ -29,6 +30,7 @@
 struct evs_file {
 	struct evs_topic *topic;
 	struct evs_partition *part;
+	struct evs_partition *to;
 	u32 own;
 	u32 framing;
 	struct mutex read_lock;
@@ -53,7 +55,7 @@ static inline u32 evs_file_framing(const struct evs_file *f)
 
 static inline unsigned int evs_file_flags(const struct file *file)
 {
-	return file->f_flags & O_NONBLOCK ? EVS_NONBLOCK : 0;
+	return file->f_flags & EVS_NONBLOCK;
 }
 
 static inline wait_queue_head_t *evs_file_wait(struct evs_file *f)

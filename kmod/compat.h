@@ -8,6 +8,10 @@
 #include <linux/pgtable.h>
 #include <linux/version.h>
 
+#ifndef __uninitialized
+#define __uninitialized	__attribute__((__uninitialized__))
+#endif
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
 #include <linux/pfn_t.h>
 #define evs_pfn(pfn)	pfn_to_pfn_t(pfn)
@@ -25,6 +29,57 @@ static inline vm_fault_t evs_insert_zero_page(struct vm_fault *vmf)
 #define evs_alloc_folio(gfp, order)	filemap_alloc_folio(gfp, order)
 #else
 #define evs_alloc_folio(gfp, order)	filemap_alloc_folio(gfp, order, NULL)
+#endif
+
+/*
+ * Until 6.14 crc32c() went through a descriptor that is as large as any hash
+ * may want. The hash itself wants four bytes: as ext4, ask it directly.
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 14, 0)
+#include <crypto/hash.h>
+#include <linux/err.h>
+
+extern struct crypto_shash *evs_crc_hash;
+
+static inline u32 evs_crc32c(u32 crc, const void *p, unsigned int len)
+{
+	struct {
+		struct shash_desc desc;
+		u32 crc;
+	} d __uninitialized;
+
+	d.desc.tfm = evs_crc_hash;
+	d.crc = crc;
+	/* It cannot fail: bytes in, four bytes of state. */
+	crypto_shash_update(&d.desc, p, len);
+	return d.crc;
+}
+
+static inline int evs_crc_init(void)
+{
+	evs_crc_hash = crypto_alloc_shash("crc32c", 0, 0);
+	if (IS_ERR(evs_crc_hash))
+		return PTR_ERR(evs_crc_hash);
+	if (crypto_shash_descsize(evs_crc_hash) != sizeof(u32)) {
+		crypto_free_shash(evs_crc_hash);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static inline void evs_crc_exit(void)
+{
+	crypto_free_shash(evs_crc_hash);
+}
+
+#define EVS_DEFINE_CRC_HASH	struct crypto_shash *evs_crc_hash
+#else
+#include <linux/crc32c.h>
+
+#define evs_crc32c(crc, p, len)	crc32c(crc, p, len)
+static inline int evs_crc_init(void) { return 0; }
+static inline void evs_crc_exit(void) { }
+#define EVS_DEFINE_CRC_HASH	struct crypto_shash
 #endif
 
 #endif /* EVSTREAM_COMPAT_H */

@@ -7,43 +7,34 @@
 
 #include <linux/list.h>
 #include <linux/types.h>
+#include <linux/wait.h>
 
-struct evs_index_entry;
-struct evs_partition;
+#include "partition.h"
 
 /**
  * struct evs_reservation - a stretch of the log that somebody fills
- * @node: in evs_partition.resv; not used any more once it is published
+ * @node: in evs_partition.resv, the newest first: what comes next is the one
+ *	before it in the log; not used any more once it is published
  * @pos: its first byte
  * @end: where publishing it moves the high watermark: its own end, or that of
  *	the finished ones behind it that wait for it
  * @offset: its first offset
  * @end_offset: as @end
- * @own_end: its own end
- * @own_end_offset: its own end
  * @timestamp: the append time, ms
  * @addr: where @pos lies in memory if the whole of it is contiguous, else NULL
- * @entry: made an index entry
- * @next_entry: the segment's before that
- * @newest: the segment's before
- * @newest_so_far: the segment's before
- * @newest_ever: the partition's before
+ * @size: its bytes
+ * @count: its offsets
  */
 struct evs_reservation {
-	struct list_head node;
+	struct hlist_node node;
 	u64 pos;
 	u64 end;
 	u64 offset;
 	u64 end_offset;
-	u64 own_end;
-	u64 own_end_offset;
 	s64 timestamp;
 	u8 *addr;
-	bool entry;
-	u64 next_entry;
-	s64 newest;
-	s64 newest_so_far;
-	s64 newest_ever;
+	u32 size;
+	u32 count;
 };
 
 /* In append.c */
@@ -51,7 +42,20 @@ void evs_reservation_publish(struct evs_partition *p, struct evs_reservation *r)
 
 /* In partition.c */
 int evs_make_room(struct evs_partition *p, u32 size, unsigned int flags);
-void evs_partition_wake(struct evs_partition *p);
+void evs_partition_wake_waiters(struct evs_partition *p);
+
+/* Wakes whoever waits for records, room or publication. */
+static inline void evs_partition_wake(struct evs_partition *p)
+{
+	/*
+	 * Orders what was published before the look at the queues; pairs with
+	 * the barrier that prepare_to_wait() has between queueing and the
+	 * sleeper's own look.
+	 */
+	smp_mb();
+	if (unlikely(waitqueue_active(&p->wait) || waitqueue_active(p->any_wait)))
+		evs_partition_wake_waiters(p);
+}
 
 /* In main.c */
 u64 evs_bytes_ceiling(void);

@@ -268,7 +268,6 @@ static long evs_ioctl_append(struct file *file, void *arg)
 			ret = -EINTR;
 	}
 	evs_gather_free(&g);
-	/* Those not reached keep what the caller put there: see the header. */
 	if (a->appended)
 		return 0;
 	return ret ?: first_error;
@@ -295,10 +294,12 @@ static long evs_ioctl_append_batch(struct file *file, void *arg)
 	/* Checked once it is here: the caller can change it until then. */
 	if (a->len > 1ULL << p->log.shift)
 		return -EMSGSIZE;
-	batch = vmemdup_user(u64_to_user_ptr(a->batch), a->len);
-	if (IS_ERR(batch))
-		return PTR_ERR(batch);
-	ret = evs_batch_check(batch, a->len, max_record, &info);
+	batch = kvmalloc(a->len, GFP_KERNEL_ACCOUNT);
+	if (!batch)
+		return -ENOMEM;
+	ret = -EFAULT;
+	if (!copy_from_user(batch, u64_to_user_ptr(a->batch), a->len))
+		ret = evs_batch_check(batch, a->len, max_record, &info);
 	if (!ret)
 		ret = evs_append_batch(p, batch, &info, evs_file_flags(file), &offset);
 	kvfree(batch);
@@ -488,7 +489,7 @@ static long evs_ioctl_stat(struct file *file, void *arg)
 	a->start_position = p->start_pos;
 	a->end_position = p->end_pos;
 	a->appended_records = p->end_offset;
-	a->appended_bytes = p->bytes;
+	a->appended_bytes = p->next_pos - p->padding;
 	spin_unlock(&p->lock);
 	if (file->f_mode & FMODE_READ) {
 		const struct evs_cursor *c = evs_cursor_arg(f, p);

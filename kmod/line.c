@@ -22,6 +22,8 @@ static int evs_line_room(struct evs_file *f, u32 room)
 
 	if (room <= f->line_room)
 		return 0;
+	/* A long line can come byte by byte. */
+	room = max(room, f->line_room + f->line_room / 2);
 	line = kvmalloc(room, GFP_KERNEL_ACCOUNT);
 	if (!line)
 		return -ENOMEM;
@@ -41,46 +43,43 @@ static void evs_line_shrink(struct evs_file *f)
 	f->line_room = 0;
 }
 
-/* Whether all lines, and what is left behind the last one, are within @max. */
-static bool evs_lines_fit(const u8 *p, u32 len, u32 max)
+/*
+ * Bytes of the whole lines in @len bytes, of which the first @had have no
+ * newline; -EMSGSIZE where a line, or what is left behind the last one, is
+ * longer than @max.
+ */
+static int evs_lines_whole(const u8 *p, u32 had, u32 len, u32 max)
 {
-	const u8 *end = p + len, *nl;
+	const u8 *line = p, *at = p + had, *end = p + len, *nl;
 
-	while (p < end) {
-		nl = memchr(p, '\n', end - p) ?: end;
-		if (nl - p > max)
-			return false;
-		p = nl + 1;
+	while ((nl = memchr(at, '\n', end - at))) {
+		if (nl - line > max)
+			return -EMSGSIZE;
+		line = nl + 1;
+		at = line;
 	}
-	return true;
-}
-
-static u32 evs_lines_end(const u8 *p, u32 len)
-{
-	while (len && p[len - 1] != '\n')
-		len--;
-	return len;
+	return end - line > max ? -EMSGSIZE : line - p;
 }
 
 /* One piece of a write: bytes taken, or -errno and the file as it was. */
-static ssize_t evs_write_chunk(struct evs_file *f, struct evs_partition *p,
-			       struct iov_iter *from, u32 n, unsigned int flags)
+static ssize_t evs_write_chunk(struct evs_file *f, struct iov_iter *from, u32 n,
+			       unsigned int flags)
 {
-	u32 had = f->line_len, total = had + n, whole, done = 0;
-	int ret;
+	u32 had = f->line_len, total = had + n, done = 0;
+	int ret, whole;
 
 	ret = evs_line_room(f, total);
 	if (ret)
 		return ret;
 	if (!copy_from_iter_full(f->line + had, n, from))
 		return -EFAULT;
-	if (!evs_lines_fit(f->line, total, READ_ONCE(f->topic->config.max_record)))
-		return -EMSGSIZE;
-	whole = evs_lines_end(f->line, total);
+	whole = evs_lines_whole(f->line, had, total, READ_ONCE(f->topic->config.max_record));
+	if (whole < 0)
+		return whole;
 	while (done < whole) {
 		u32 taken;
 
-		ret = evs_append_lines(p, f->line + done, whole - done, flags, &taken);
+		ret = evs_append_lines(f->to, f->line + done, whole - done, flags, &taken);
 		if (ret)
 			break;
 		done += taken;
@@ -104,7 +103,6 @@ static ssize_t evs_write_chunk(struct evs_file *f, struct evs_partition *p,
  */
 ssize_t evs_write_lines(struct evs_file *f, struct iov_iter *from, unsigned int flags)
 {
-	struct evs_partition *p = f->part ?: f->topic->partition[f->own];
 	ssize_t done = 0, ret = 0;
 
 	if (flags & EVS_NOWAIT) {
@@ -118,7 +116,7 @@ ssize_t evs_write_lines(struct evs_file *f, struct iov_iter *from, unsigned int 
 	while (!ret && iov_iter_count(from)) {
 		u32 n = min_t(size_t, iov_iter_count(from), EVS_LINE_CHUNK);
 
-		ret = evs_write_chunk(f, p, from, n, flags);
+		ret = evs_write_chunk(f, from, n, flags);
 		if (ret < 0)
 			break;
 		done += ret;
@@ -132,13 +130,15 @@ ssize_t evs_write_lines(struct evs_file *f, struct iov_iter *from, unsigned int 
 /**
  * evs_flush_line() - the last close: a partial line is a record
  * @f: the file
+ *
+ * It does not wait for room: a process that exits could not be killed meanwhile.
+ * In a full ring that blocks or fails, what has no newline yet is lost.
  */
 void evs_flush_line(struct evs_file *f)
 {
-	struct evs_partition *p = f->part ?: f->topic->partition[f->own];
 
 	/* Nobody is left to be told where it fails: the topic is gone or full. */
 	if (f->line_len)
-		evs_append_small(p, f->line, f->line_len, 0);
+		evs_append_value(f->to, f->line, f->line_len, EVS_NONBLOCK);
 	kvfree(f->line);
 }

@@ -6,11 +6,11 @@
  * cache, the fault handlers and unmapping need no translation.  Index 0 is the
  * control page.
  */
-#include <linux/crc32c.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/mount.h>
 #include <linux/pagemap.h>
+#include <linux/pagevec.h>
 #include <linux/pseudo_fs.h>
 #include <linux/sizes.h>
 #include <linux/uio.h>
@@ -27,6 +27,8 @@
  * small enough to be had on a fragmented machine.
  */
 #define EVS_FOLIO_MAX	SZ_256K
+
+EVS_DEFINE_CRC_HASH;
 
 static struct vfsmount *evs_mnt;
 static atomic64_t evs_total;
@@ -58,8 +60,16 @@ static const struct address_space_operations evs_log_aops = {
  */
 int evs_log_register(void)
 {
+	int ret = evs_crc_init();
+
+	if (ret)
+		return ret;
 	evs_mnt = kern_mount(&evs_fs_type);
-	return PTR_ERR_OR_ZERO(evs_mnt);
+	if (IS_ERR(evs_mnt)) {
+		evs_crc_exit();
+		return PTR_ERR(evs_mnt);
+	}
+	return 0;
 }
 
 /**
@@ -68,6 +78,7 @@ int evs_log_register(void)
 void evs_log_unregister(void)
 {
 	kern_unmount(evs_mnt);
+	evs_crc_exit();
 }
 
 /**
@@ -148,6 +159,41 @@ static unsigned int evs_folio_order(struct evs_log *log, u64 pos, u64 end, u64 h
 	return min_t(unsigned int, max, __ffs(evs_index(pos)));
 }
 
+static int evs_log_add_folio(struct evs_log *log, unsigned int order, u64 ceiling, gfp_t gfp)
+{
+	size_t size = PAGE_SIZE << order;
+	struct folio *folio = NULL;
+	int ret = -ENOSPC;
+
+	if (atomic64_add_return(size, &evs_total) > ceiling)
+		goto uncount;
+	/* A smaller one will do. */
+	if (order)
+		gfp |= __GFP_NORETRY | __GFP_NOWARN;
+	ret = -ENOMEM;
+	folio = evs_alloc_folio(gfp, order);
+	if (!folio)
+		goto uncount;
+	if (log->zero)
+		folio_zero_range(folio, 0, size);
+	ret = filemap_add_folio(evs_mapping(log), folio, evs_index(log->alloc), gfp);
+	if (ret)
+		goto uncount;
+	folio_mark_uptodate(folio);
+	folio_mark_dirty(folio);
+	folio_unlock(folio);
+	/* The reference stays: what has one more than its map is never split. */
+	log->folios += size;
+	log->alloc += size;
+	return 0;
+
+uncount:
+	atomic64_sub(size, &evs_total);
+	if (folio)
+		folio_put(folio);
+	return ret;
+}
+
 /**
  * evs_log_grow() - add folios
  * @log: the log
@@ -163,44 +209,15 @@ int evs_log_grow(struct evs_log *log, u64 end, u64 held, u64 ceiling, gfp_t gfp)
 {
 	while (log->alloc < end) {
 		unsigned int order = evs_folio_order(log, log->alloc, end, held);
-		struct folio *folio;
-		size_t size;
+		u64 before = log->alloc;
 		int ret;
 
-		for (;;) {
-			gfp_t f = gfp;
-
-			if (order)
-				f |= __GFP_NORETRY | __GFP_NOWARN;
-			size = PAGE_SIZE << order;
-			if (atomic64_add_return(size, &evs_total) > ceiling) {
-				ret = -ENOSPC;
-			} else {
-				folio = evs_alloc_folio(f, order);
-				ret = folio ? 0 : -ENOMEM;
-			}
-			if (!ret)
-				break;
-			atomic64_sub(size, &evs_total);
-			if (!order--)
-				return ret;
-		}
-		if (log->zero)
-			folio_zero_range(folio, 0, size);
-		ret = filemap_add_folio(evs_mapping(log), folio, evs_index(log->alloc), gfp);
-		if (ret) {
-			atomic64_sub(size, &evs_total);
-			folio_put(folio);
+		do {
+			ret = evs_log_add_folio(log, order, ceiling, gfp);
+		} while (ret && order--);
+		if (ret)
 			return ret;
-		}
-		folio_mark_uptodate(folio);
-		folio_mark_dirty(folio);
-		folio_unlock(folio);
-		/* The page cache's own reference stays until evs_log_drop(). */
-		folio_put(folio);
-		log->folios += size;
-		log->alloc += size;
-		held += size;
+		held += log->alloc - before;
 	}
 	return 0;
 }
@@ -227,12 +244,24 @@ void evs_log_skip(struct evs_log *log, u64 pos)
 void evs_log_drop(struct evs_log *log, u64 from, u64 to)
 {
 	struct address_space *mapping = evs_mapping(log);
-	unsigned long before = mapping->nrpages, pages;
+	pgoff_t next = evs_index(from);
+	struct folio_batch batch;
+	u64 bytes = 0;
+	unsigned int i;
 
+	folio_batch_init(&batch);
+	while (filemap_get_folios(mapping, &next, evs_index(to) - 1, &batch)) {
+		for (i = 0; i < folio_batch_count(&batch); i++) {
+			bytes += folio_size(batch.folios[i]);
+			/* That of evs_log_add_folio(). */
+			folio_put(batch.folios[i]);
+		}
+		folio_batch_release(&batch);
+		cond_resched();
+	}
 	truncate_inode_pages_range(mapping, EVS_LOG_BASE + from, EVS_LOG_BASE + to - 1);
-	pages = before - mapping->nrpages;
-	log->folios -= (u64)pages << PAGE_SHIFT;
-	atomic64_sub((u64)pages << PAGE_SHIFT, &evs_total);
+	log->folios -= bytes;
+	atomic64_sub(bytes, &evs_total);
 }
 
 /**
@@ -249,8 +278,8 @@ u8 *evs_log_addr(struct evs_log *log, u64 pos, u64 *base, u64 *end)
 	struct folio *folio;
 
 	/*
-	 * Nothing drops or moves the folio: the page cache's reference is
-	 * enough, and there is no need to hold one more.
+	 * Nothing drops, moves or splits the folio: evs_log_add_folio() left a
+	 * reference, and there is no need to hold one more.
 	 */
 	rcu_read_lock();
 	folio = xa_load(&evs_mapping(log)->i_pages, evs_index(pos));
@@ -344,7 +373,7 @@ u32 evs_log_crc(struct evs_log *log, u32 crc, u64 pos, u64 len)
 	u8 *p;
 
 	evs_log_pieces(log, pos, len, p, n)
-		crc = crc32c(crc, p, n);
+		crc = evs_crc32c(crc, p, n);
 	return crc;
 }
 

@@ -43,21 +43,18 @@ void evs_partition_exit_caches(void)
 	kmem_cache_destroy(evs_partition_cache);
 }
 
-/* Wakes whoever waits for records, room or publication. */
-void evs_partition_wake(struct evs_partition *p)
+/**
+ * evs_partition_wake_waiters() - the part of evs_partition_wake() that has work
+ * @p: the partition
+ */
+void evs_partition_wake_waiters(struct evs_partition *p)
 {
-	/*
-	 * Orders what was published before the look at the queues; pairs with
-	 * the barrier that prepare_to_wait() has between queueing and the
-	 * sleeper's own look.
-	 */
-	smp_mb();
+	void *key = poll_to_key(EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM);
+
 	if (waitqueue_active(&p->wait))
-		__wake_up_sync_key(&p->wait, TASK_NORMAL,
-				   poll_to_key(EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM));
+		__wake_up_sync_key(&p->wait, TASK_NORMAL, key);
 	if (waitqueue_active(p->any_wait))
-		__wake_up_sync_key(p->any_wait, TASK_NORMAL,
-				   poll_to_key(EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM));
+		__wake_up_sync_key(p->any_wait, TASK_NORMAL, key);
 }
 
 static void evs_ctl_start(struct evs_partition *p)
@@ -81,11 +78,9 @@ static void evs_segment_free_rcu(struct rcu_head *rcu)
 	struct evs_segment *s = container_of(rcu, struct evs_segment, rcu);
 	u32 i;
 
-	for (i = 0; i < DIV_ROUND_UP(s->entries, EVS_INDEX_CHUNK) + 1; i++) {
-		if (!s->chunk[i])
-			break;
+	/* A NULL ends them: see evs_segment_chunks(). */
+	for (i = 0; s->chunk[i]; i++)
 		free_page((unsigned long)s->chunk[i]);
-	}
 	kvfree(s);
 }
 
@@ -185,11 +180,13 @@ static void evs_seal(struct evs_partition *p)
 	end = s->pos + (1ULL << p->log.shift);
 	r.pos = p->next_pos;
 	r.end = end;
+	p->padding += end - r.pos;
+	p->newest = max(p->newest, s->newest);
 	r.end_offset = p->next_offset;
 	WRITE_ONCE(p->next_pos, end);
 	p->room = end;
 	p->segment = NULL;
-	list_add_tail(&r.node, &p->resv);
+	hlist_add_head(&r.node, &p->resv);
 	spin_unlock(&p->lock);
 
 	filled = min(p->log.alloc, end);
@@ -256,7 +253,7 @@ static int evs_open_segment(struct evs_partition *p, gfp_t gfp)
 		return -ENODEV;
 	}
 	s->offset = p->next_offset;
-	s->newest_so_far = p->newest;
+	s->newest_before = p->newest;
 	if (p->first == p->next)
 		p->first = number;
 	p->next = number + 1;
@@ -438,13 +435,17 @@ static void evs_expire_work(struct work_struct *work)
 static bool evs_oldest_spent(struct evs_partition *p)
 {
 	struct evs_segment *after;
-	u64 end_offset;
+	bool spent;
 
-	if (!evs_oldest_sealed(p) || !evs_published(p, evs_oldest_end(p)))
+	if (!evs_oldest_sealed(p))
 		return false;
+	/* Both ends as of one moment: a record may just be published. */
+	spin_lock(&p->lock);
 	after = p->first + 1 < p->next ? evs_segment_of(p, p->first + 1) : NULL;
-	end_offset = after ? after->offset : READ_ONCE(p->end_offset);
-	return end_offset <= p->start_offset;
+	spent = evs_published(p, evs_oldest_end(p)) &&
+		(after ? after->offset : p->end_offset) <= p->start_offset;
+	spin_unlock(&p->lock);
+	return spent;
 }
 
 /**
@@ -532,7 +533,7 @@ void evs_partition_counters(struct evs_partition *p, struct evs_partition_counte
 	c->end_offset = p->end_offset;
 	c->start_pos = p->start_pos;
 	c->end_pos = p->end_pos;
-	c->bytes = p->bytes;
+	c->bytes = p->next_pos - p->padding;
 	c->holes = p->holes;
 	c->segments = p->next - p->first;
 	spin_unlock(&p->lock);
@@ -701,7 +702,7 @@ struct evs_partition *evs_partition_new(u32 topic_id, u32 number, u8 segment_shi
 	p->any_wait = any_wait;
 	p->newest = S64_MIN;
 	spin_lock_init(&p->lock);
-	INIT_LIST_HEAD(&p->resv);
+	INIT_HLIST_HEAD(&p->resv);
 	init_waitqueue_head(&p->wait);
 	mutex_init(&p->grow);
 	xa_init(&p->segments);
@@ -723,7 +724,8 @@ void evs_partition_kill(struct evs_partition *p)
 	if (p->ctl)
 		WRITE_ONCE(p->ctl->flags, EVSTREAM_CTL_DEAD);
 	spin_unlock(&p->lock);
-	evs_partition_wake(p);
+	/* Without a key: also for those who poll for nothing but the hang-up. */
+	wake_up_all(&p->wait);
 
 	/* Who was before the flag has left when the lock is had. */
 	mutex_lock(&p->grow);

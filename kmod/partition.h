@@ -10,6 +10,7 @@
 #ifndef EVSTREAM_PARTITION_H
 #define EVSTREAM_PARTITION_H
 
+#include <linux/fcntl.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
@@ -41,19 +42,19 @@ struct evs_limits {
 /**
  * struct evs_index_entry - what lies at a position
  * @offset: base offset of the batch there, from the segment's
- * @pos: from the segment's start
  * @before: newest timestamp of the segment's batches before this one, ms
+ * @pos: from the segment's start
  */
 struct evs_index_entry {
-	u32 offset;
-	u32 pos;
+	u64 offset;
 	s64 before;
+	u32 pos;
 };
 
 /* An entry for every so many bytes, as Kafka's index.interval.bytes. */
 #define EVS_INDEX_INTERVAL	4096u
-/* So a chunk is a page that covers at least 1 MiB of log. */
-#define EVS_INDEX_CHUNK		(4096u / sizeof(struct evs_index_entry))
+/* Entries in a page. */
+#define EVS_INDEX_CHUNK		(u32)(PAGE_SIZE / sizeof(struct evs_index_entry))
 
 /**
  * struct evs_segment - an aligned stretch of the log
@@ -61,7 +62,7 @@ struct evs_index_entry {
  * @pos: its first position
  * @offset: first offset in it
  * @newest: newest timestamp in it, S64_MIN: none
- * @newest_so_far: newest timestamp in it and all before it
+ * @newest_before: newest timestamp in all before it
  * @entries: index entries; their stores come before it
  * @next_entry: position from which the next batch gets an entry
  * @chunk: the index, in pages
@@ -71,7 +72,7 @@ struct evs_segment {
 	u64 pos;
 	u64 offset;
 	s64 newest;
-	s64 newest_so_far;
+	s64 newest_before;
 	u32 entries;
 	u64 next_entry;
 	struct evs_index_entry *chunk[];
@@ -86,14 +87,15 @@ struct evs_segment {
  * @limits: read with READ_ONCE()
  * @any_wait: woken together with @wait
  * @lock: protects the members up to @grow, and the ends' stores
- * @resv: reservations in the order of their positions, unpublished
+ * @resv: unpublished reservations, the newest first
  * @next_pos: where the next reservation begins
  * @room: up to where there are folios in the open segment
  * @next_offset: the next reservation's first offset
- * @newest: newest timestamp that was ever appended
+ * @newest: newest timestamp of the sealed segments
  * @last_append: newest log-append time
+ * @last_tick: jiffies of it
  * @segment: the open one, or NULL
- * @bytes: of batches appended
+ * @padding: bytes of the log that no batch has
  * @holes: appends that failed after later ones had been reserved
  * @tail: the folio that the last small append went to
  * @tail_base: position of its first byte
@@ -124,14 +126,15 @@ struct evs_partition {
 	wait_queue_head_t *any_wait;
 
 	spinlock_t lock ____cacheline_aligned_in_smp;
-	struct list_head resv;
+	struct hlist_head resv;
 	u64 next_pos;
 	u64 room;
 	u64 next_offset;
 	s64 newest;
 	s64 last_append;
+	unsigned long last_tick;
 	struct evs_segment *segment;
-	u64 bytes;
+	u64 padding;
 	u64 holes;
 	u8 *tail;
 	u64 tail_base;
@@ -222,8 +225,8 @@ struct evs_source {
 };
 
 /* How an append may wait. */
-#define EVS_NONBLOCK	BIT(0)	/* not for room in a full ring */
-#define EVS_NOWAIT	BIT(1)	/* not for memory or a mutex either */
+#define EVS_NONBLOCK	O_NONBLOCK	/* not for room in a full ring */
+#define EVS_NOWAIT	BIT(31)		/* not for memory or a mutex either */
 
 /**
  * struct evs_partition_counters - a partition as it is now
@@ -265,9 +268,10 @@ int evs_partition_trim(struct evs_partition *p, u64 offset);
 int evs_partition_mmap(struct evs_partition *p, struct vm_area_struct *vma);
 
 /* In append.c */
-int evs_append_small(struct evs_partition *p, const void *value, u32 len, unsigned int flags);
-int evs_append_iter(struct evs_partition *p, struct iov_iter *from, u32 len,
-		    unsigned int flags);
+ssize_t evs_append_user(struct evs_partition *p, const void __user *buf, u32 len,
+			unsigned int flags);
+int evs_append_value(struct evs_partition *p, const void *value, u32 len, unsigned int flags);
+int evs_append_iter(struct evs_partition *p, struct iov_iter *from, unsigned int flags);
 int evs_append_sources(struct evs_partition *p, const struct evs_source *src, u32 n,
 		       unsigned int flags, u64 *offset);
 int evs_append_lines(struct evs_partition *p, const u8 *lines, u32 len, unsigned int flags,
@@ -285,7 +289,9 @@ int evs_cursor_copy(struct evs_partition *p, struct evs_cursor *c, u64 pos, u32 
 		    struct iov_iter *to);
 int evs_cursor_fetch(struct evs_partition *p, struct evs_cursor *c, struct iov_iter *to,
 		     u64 *pos, u32 *need);
-u64 evs_cursor_ready(struct evs_partition *p, struct evs_cursor *c);
+u64 evs_cursor_ready(struct evs_partition *p, const struct evs_cursor *c);
+ssize_t evs_cursor_read_single(struct evs_partition *p, struct evs_cursor *c, void __user *buf,
+			       size_t len);
 void evs_cursor_put(struct evs_cursor *c);
 int evs_partition_find_time(struct evs_partition *p, s64 timestamp, u64 *offset);
 

@@ -3,8 +3,11 @@
  * Reading: from offset or time to position, batch by batch, record by record.
  * Takes no lock that a producer needs.
  */
+#include <linux/instrumented.h>
 #include <linux/sched/signal.h>
+#include <linux/uaccess.h>
 #include <linux/uio.h>
+#include <linux/unaligned.h>
 #include <linux/evstream.h>
 
 #include "internal.h"
@@ -47,15 +50,16 @@ void evs_cursor_seek(struct evs_cursor *c, u64 offset)
  * @p: the partition
  * @c: the cursor
  *
- * Return: bytes there are for it, about; 1 where it only has a gap to report.
+ * Return: bytes there are for it, about; as many as can be where it has a gap to
+ * report.
  */
-u64 evs_cursor_ready(struct evs_partition *p, struct evs_cursor *c)
+u64 evs_cursor_ready(struct evs_partition *p, const struct evs_cursor *c)
 {
 	/* Pairs with the release in evs_reservation_publish(). */
 	u64 end = smp_load_acquire(&p->end_offset);
 
 	if (READ_ONCE(c->untold) || READ_ONCE(c->offset) < READ_ONCE(p->start_offset))
-		return 1;
+		return U64_MAX;
 	if (READ_ONCE(c->offset) >= end)
 		return 0;
 	return READ_ONCE(c->at) ? max(READ_ONCE(p->end_pos) - READ_ONCE(c->pos), 1ULL) : 1;
@@ -71,8 +75,12 @@ static int evs_cursor_lost(struct evs_partition *p, struct evs_cursor *c, u64 st
 	return -EPIPE;
 }
 
-/* Entries of @s at or before @offset, or older than @timestamp: the last one. */
-static u64 evs_index_search(const struct evs_segment *s, u64 offset, s64 timestamp)
+/*
+ * Position of the last batch in the index that is at or before @offset, has only
+ * older ones than @timestamp before it, and lies below @end: entries are made
+ * when a batch is reserved, before its bytes are there.
+ */
+static u64 evs_index_search(const struct evs_segment *s, u64 offset, s64 timestamp, u64 end)
 {
 	/* Pairs with the release in evs_index_batch(). */
 	u32 lo = 0, hi = smp_load_acquire(&s->entries);
@@ -82,7 +90,8 @@ static u64 evs_index_search(const struct evs_segment *s, u64 offset, s64 timesta
 		u32 mid = lo + (hi - lo) / 2;
 
 		e = s->chunk[mid / EVS_INDEX_CHUNK] + mid % EVS_INDEX_CHUNK;
-		if (s->offset + READ_ONCE(e->offset) <= offset && READ_ONCE(e->before) < timestamp)
+		if (s->offset + READ_ONCE(e->offset) <= offset &&
+		    READ_ONCE(e->before) < timestamp && s->pos + READ_ONCE(e->pos) < end)
 			lo = mid;
 		else
 			hi = mid;
@@ -126,7 +135,7 @@ static int evs_position(struct evs_partition *p, u64 offset, u64 *pos)
 	}
 	s = xa_load(&p->segments, lo);
 	if (s && s->offset <= offset)
-		*pos = evs_index_search(s, offset, S64_MAX);
+		*pos = evs_index_search(s, offset, S64_MAX, U64_MAX);
 	else
 		s = NULL;
 	rcu_read_unlock();
@@ -328,6 +337,64 @@ void evs_cursor_advance(struct evs_cursor *c, const struct evs_found *f)
 }
 
 /**
+ * evs_cursor_read_single() - the short way of reading a batch of one
+ * @p: the partition
+ * @c: the cursor
+ * @buf: where the value goes; checked by vfs_read()
+ * @len: room at @buf
+ *
+ * For what a plain write() made, when the cursor stands at it and all of it lies
+ * in the folio that the cursor holds.
+ *
+ * Return: bytes of the value, the cursor behind it; -EAGAIN: not this way;
+ * -EFAULT.
+ */
+ssize_t evs_cursor_read_single(struct evs_partition *p, struct evs_cursor *c, void __user *buf,
+			       size_t len)
+{
+	/* Pairs with the release in evs_reservation_publish(). */
+	u64 end = smp_load_acquire(&p->end_offset);
+	const struct evs_batch_header *h;
+	u32 size, value, shift;
+	const u8 *at;
+
+	if (!c->at || c->rec || c->untold || c->offset >= end ||
+	    c->offset < READ_ONCE(p->start_offset) || READ_ONCE(p->dead))
+		return -EAGAIN;
+	if (c->pos < c->view.base || c->pos + EVS_BATCH_HEADER + 16 > c->view.end)
+		return -EAGAIN;
+	h = (const void *)(c->view.addr + (c->pos - c->view.base));
+	size = be32_to_cpu(h->length) + EVS_BATCH_PREFIX;
+	/* Padding reads as zero and is told apart by this, too. */
+	if (h->count != cpu_to_be32(1) || be64_to_cpu(h->base_offset) != c->offset ||
+	    (h->attributes & cpu_to_be16(EVS_ATTR_CODEC | EVS_ATTR_CONTROL)) ||
+	    size > c->view.end - c->pos)
+		return -EAGAIN;
+	at = (const u8 *)(h + 1);
+	/* The record's length follows from the batch's. */
+	for (shift = 0; shift < 28 && *at & 0x80; shift += 7)
+		at++;
+	at++;
+	/* No attributes, no deltas, no key. */
+	if (get_unaligned_le32(at) != 1 << 24)
+		return -EAGAIN;
+	at += 4;
+	for (value = 0, shift = 0; shift < 28 && *at & 0x80; shift += 7)
+		value |= (u32)(*at++ & 0x7f) << shift;
+	value |= (u32)*at++ << shift;
+	/* A null, or no room for the value: the long way knows what to do. */
+	if ((value & 1) || (value >>= 1) > len ||
+	    at + value + 1 != (const u8 *)h + size)
+		return -EAGAIN;
+	instrument_copy_to_user(buf, at, value);
+	if (raw_copy_to_user(buf, at, value))
+		return -EFAULT;
+	WRITE_ONCE(c->offset, c->offset + 1);
+	WRITE_ONCE(c->pos, c->pos + size);
+	return value;
+}
+
+/**
  * evs_cursor_locate() - log position of a cursor
  * @p: the partition
  * @c: the cursor
@@ -339,16 +406,23 @@ void evs_cursor_advance(struct evs_cursor *c, const struct evs_found *f)
 int evs_cursor_locate(struct evs_partition *p, struct evs_cursor *c, u64 *pos)
 {
 	struct evs_cursor probe = { .offset = c->offset };
+	bool later;
 	int ret;
 
-	ret = evs_cursor_load(p, &probe);
-	if (ret == 1) {
-		*pos = probe.pos;
-	} else if (ret == 0) {
-		spin_lock(&p->lock);
-		*pos = p->end_pos;
-		spin_unlock(&p->lock);
-	} else if (ret == -EPIPE) {
+	do {
+		ret = evs_cursor_load(p, &probe);
+		later = false;
+		if (ret == 1) {
+			*pos = probe.pos;
+		} else if (ret == 0) {
+			/* The end's position is the offset's only if it is not there still. */
+			spin_lock(&p->lock);
+			later = p->end_offset > c->offset;
+			*pos = p->end_pos;
+			spin_unlock(&p->lock);
+		}
+	} while (later);
+	if (ret == -EPIPE) {
 		spin_lock(&p->lock);
 		*pos = p->start_pos;
 		spin_unlock(&p->lock);
@@ -445,12 +519,12 @@ static const struct evs_segment *evs_segment_by_time(struct evs_partition *p, u6
 		u64 mid = lo + (hi - lo) / 2;
 
 		s = xa_load(&p->segments, mid);
-		if (!s || READ_ONCE(s->newest_so_far) < timestamp)
+		if (!s || max(s->newest_before, READ_ONCE(s->newest)) < timestamp)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	/* The newest so far may be that of a segment that is gone. */
+	/* The newest may be that of a segment that is gone. */
 	for (; lo <= last; lo++) {
 		s = xa_load(&p->segments, lo);
 		if (s && READ_ONCE(s->newest) >= timestamp)
@@ -493,19 +567,24 @@ int evs_partition_find_time(struct evs_partition *p, s64 timestamp, u64 *offset)
 {
 	const struct evs_segment *s;
 	struct evs_cursor c = {};
-	u64 first, last, end;
+	u64 first, last, end, end_pos;
 	int ret;
 
 again:
+	/* Pairs with the releases in evs_reservation_publish(). */
 	end = smp_load_acquire(&p->end_offset);
+	end_pos = smp_load_acquire(&p->end_pos);
 	*offset = end;
 	ret = READ_ONCE(p->dead) ? -ENODEV : 0;
 	if (ret || !evs_segment_bounds(p, &first, &last))
 		goto out;
 	rcu_read_lock();
 	s = evs_segment_by_time(p, first, last, timestamp);
+	/* Whose first batch is being filled has nothing yet. */
+	if (s && s->pos >= end_pos)
+		s = NULL;
 	if (s) {
-		c.pos = evs_index_search(s, U64_MAX, timestamp);
+		c.pos = evs_index_search(s, U64_MAX, timestamp, end_pos);
 		c.offset = max(s->offset, READ_ONCE(p->start_offset));
 		c.at = true;
 		c.rec = 0;

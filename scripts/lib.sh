@@ -6,6 +6,8 @@
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 build=$top/build
 prog=$(basename "$0")
+# depmod and modinfo are there.
+PATH=$PATH:/usr/sbin:/sbin
 
 say()
 {

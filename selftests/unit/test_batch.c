@@ -386,6 +386,7 @@ static void record_header_lies(void)
 	CHECK_EQ(BODY("\x14\x00\x00\x00\x01\x01\x02\x04n\x02v"), -EBADMSG);
 	CHECK_EQ(BODY("\x14\x00\x00\x00\x01\x01\x02\x08n\x02v"), -EBADMSG);
 	CHECK_EQ(BODY("\x14\x00\x00\x00\x01\x01\x02\x02n\x03v"), -EBADMSG);
+	CHECK_EQ(BODY("\x12\x00\x00\x00\x01\x01\x02\x02n\x03"), -EBADMSG);
 	CHECK_EQ(BODY("\x14\x00\x00\x00\x01\x01\x02\x02n\x00v"), -EBADMSG);
 	CHECK_EQ(BODY("\x14\x00\x00\x00\x01\x01\x02\x02n\x04v"), -EBADMSG);
 	CHECK_EQ(evs_headers_check((const u8 *)"", 0, 0), 0);
@@ -411,6 +412,12 @@ static void timestamps(void)
 	info.base_timestamp = 0;
 	evs_batch_header_put(buf, &info);
 	CHECK_EQ(sealed_verdict(buf, info.size), 0);
+
+	/* Whoever takes the records' own times must find some. */
+	info.base_timestamp = 1;
+	info.attributes = EVS_ATTR_APPEND_TIME;
+	evs_batch_header_put(buf, &info);
+	CHECK_EQ(sealed_verdict(buf, info.size), -EBADMSG);
 
 	/* With the append's time, the records' own do not count. */
 	memcpy(buf, golden, sizeof(golden));
@@ -440,6 +447,7 @@ static void limits(void)
 		CHECK_EQ(sealed_verdict(buf, sizeof(golden)), 0);
 		CHECK_EQ(verdict(buf, sizeof(golden), 15), 0);
 		CHECK_EQ(verdict(buf, sizeof(golden), 14), -EMSGSIZE);
+		CHECK_EQ(verdict(buf, sizeof(golden) + 1, LIMIT), -EBADMSG);
 	}
 }
 
@@ -460,6 +468,40 @@ static void holes(void)
 	CHECK_EQ(info.max_timestamp, TIME);
 	/* A client has no business with it. */
 	CHECK_EQ(verdict(buf, sizeof(buf), LIMIT), -EINVAL);
+}
+
+/* What their other callers rely on, who check less. */
+static void parts_by_themselves(void)
+{
+	static const struct { const char *bytes; int want; } heads[] = {
+		{ "\x0c\x00\x00\x00\x01\x01\x00", 0 },
+		{ "\x0d\x00\x00\x00\x01\x01\x00", -EBADMSG },	/* length -7 */
+		{ "\x0c\x00\x00\x03\x01\x01\x00", -EBADMSG },	/* offset delta -2 */
+		{ "\x0c\x00\x00\x00\x03\x01\x00", -EBADMSG },	/* key length -2 */
+		{ "\x0c\x00\x00\x00\x02\x01\x00", -EBADMSG },	/* key longer than that */
+		{ "\x08\x00\x00\x00\x01\x01\x00", -EBADMSG },	/* no room for the rest */
+	};
+	static const u32 lengths[] = { 0, 48, 0x7ffffff4, 0xffffffff };
+	struct evs_batch_info info;
+	struct evs_batch_header h;
+	struct evs_record_view v;
+	size_t i;
+
+	for (i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+		const u8 *p = (const u8 *)heads[i].bytes;
+
+		if (!CHECK_EQ(evs_record_head_get(p, p + 7, &v.head), heads[i].want))
+			printf("# case %zu\n", i);
+	}
+	memcpy(&h, golden, sizeof(h));
+	for (i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		h.length = cpu_to_be32(lengths[i]);
+		CHECK_EQ(evs_batch_header_get(&h, &info), -EBADMSG);
+	}
+	h.length = cpu_to_be32(49);
+	CHECK_EQ(evs_batch_header_get(&h, &info), 0);
+	h.last_offset_delta = cpu_to_be32(0x80000000);
+	CHECK_EQ(evs_batch_header_get(&h, &info), -EBADMSG);
 }
 
 static void head_cut_off(void)
@@ -492,6 +534,7 @@ static const struct tap_test tests[] = {
 	TAP_TEST(timestamps),
 	TAP_TEST(limits),
 	TAP_TEST(holes),
+	TAP_TEST(parts_by_themselves),
 	TAP_TEST(head_cut_off),
 };
 

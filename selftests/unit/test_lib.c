@@ -136,7 +136,8 @@ static void headers_walk(void)
 		CHECK_EQ(evs_header_encode(buf + len, n - 1, &want[i]), n);
 		len += n;
 	}
-	rec.headers = copy = tap_exact(buf, len);
+	copy = tap_exact(buf, len);
+	rec.headers = copy;
 	rec.headers_len = (uint32_t)len;
 	evs_header_first(&it, &rec);
 	for (i = 0; i < 3; i++) {
@@ -152,7 +153,8 @@ static void headers_walk(void)
 	for (n = 0; n < len; n++) {
 		int ret;
 
-		rec.headers = copy = tap_exact(buf, n);
+		copy = tap_exact(buf, n);
+		rec.headers = copy;
 		rec.headers_len = (uint32_t)n;
 		evs_header_first(&it, &rec);
 		do {

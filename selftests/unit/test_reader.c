@@ -276,6 +276,58 @@ static void overrun(void)
 	evs_reader_close(r);
 }
 
+static uint64_t drop_in_seek;
+
+/* The log moves on between the look for the offset and the one for the position. */
+static int moving_seek(int fd, struct evstream_seek *seek)
+{
+	int ret = fake_seek(fd, seek);
+
+	if (drop_in_seek) {
+		fake_drop_before(drop_in_seek);
+		drop_in_seek = 0;
+		seek->position = fake.start;
+	}
+	return ret;
+}
+
+static void overrun_while_catching_up(void)
+{
+	struct evs_record rec;
+	struct evs_reader *r;
+	int64_t from, to;
+	int i;
+
+	setup(0, 0);
+	for (i = 0; i < 3000; i++)
+		append_one(100);
+	drop_in_seek = FAKE_SEGMENT;
+	r = fake_reader(0, moving_seek, 0);
+	to = evs_reader_start_offset(r);
+	CHECK(to > 0);
+	check_next(r, &expected[to]);
+
+	fake_drop_before(2 * FAKE_SEGMENT);
+	drop_in_seek = 3 * FAKE_SEGMENT;
+	CHECK_EQ(evs_reader_next(r, &rec), -EPIPE);
+	evs_reader_lost(r, &from, NULL);
+	CHECK_EQ(from, to + 1);
+	evs_reader_lost(r, NULL, &to);
+	CHECK_EQ(to, evs_reader_start_offset(r));
+	check_rest(r, (uint32_t)to);
+
+	/* An offset that was there a moment ago. */
+	i = (int)to + 5;
+	drop_in_seek = 4 * FAKE_SEGMENT;
+	CHECK_EQ(evs_reader_seek(r, EVSTREAM_SEEK_OFFSET, i), 0);
+	CHECK_EQ(evs_reader_next(r, &rec), -EPIPE);
+	evs_reader_lost(r, &from, &to);
+	CHECK_EQ(from, i);
+	CHECK_EQ(to, evs_reader_start_offset(r));
+	check_rest(r, (uint32_t)to);
+	evs_reader_close(r);
+}
+
 static void overrun_inside_a_batch(void)
 {
 	struct evs_record rec;
@@ -653,13 +705,13 @@ static void zeroes_at_any_moment(void)
 			}
 			records++;
 			for (at = 0; at < rec.value_len; at++)
-				sum += ((const volatile uint8_t *)rec.value)[at];
+				sum += evs_load8((uintptr_t)rec.value + (uint32_t)at);
 			for (at = 0; at < rec.key_len; at++)
-				sum += ((const volatile uint8_t *)rec.key)[at];
+				sum += evs_load8((uintptr_t)rec.key + (uint32_t)at);
 			evs_header_first(&it, &rec);
 			while (evs_header_next(&it, &h) == 1)
 				for (at = 0; at < h.value_len; at++)
-					sum += ((const volatile uint8_t *)h.value)[at];
+					sum += evs_load8((uintptr_t)h.value + (uint32_t)at);
 		}
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
@@ -675,6 +727,7 @@ static const struct tap_test tests[] = {
 	TAP_TEST(random_logs),
 	TAP_TEST(segment_ends),
 	TAP_TEST(overrun),
+	TAP_TEST(overrun_while_catching_up),
 	TAP_TEST(overrun_inside_a_batch),
 	TAP_TEST(seeks),
 	TAP_TEST(seek_between_windows),

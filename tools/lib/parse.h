@@ -92,6 +92,8 @@ static noinline bool parse_any_record(uintptr_t *at, uintptr_t end,
 	p += len < 0 ? 0 : len;
 	if (!parse_varint(&p, stop, EVS_VARINT, &count) || count < 0 || count > S32_MAX)
 		return false;
+	if (count ? p == stop : p != stop)
+		return false;
 	rec->headers = count ? (const void *)p : NULL;
 	rec->headers_len = (u32)(stop - p);
 	rec->headers_count = (u32)count;
@@ -195,7 +197,7 @@ static __always_inline bool parse_record(uintptr_t *at, uintptr_t end,
 	if (unlikely((intptr_t)(stop - p) < 1))
 		goto any;
 	headers = evs_load8(p++);
-	if (unlikely(headers & 0x81))
+	if (unlikely(headers & 0x81) || (headers ? p == stop : p != stop))
 		goto any;
 	rec->headers = headers ? (const void *)p : NULL;
 	rec->headers_len = (u32)(stop - p);

@@ -130,16 +130,21 @@ static int device_seek(int fd, struct evstream_seek *seek)
 static int seek_to(struct reader *s, u32 whence, s64 value)
 {
 	struct evstream_seek seek = { .whence = whence, .value = value };
+	bool dropped;
 	int ret;
 
-	ret = s->seek(s->fd, &seek);
-	if (ret)
-		return ret;
+	do {
+		ret = s->seek(s->fd, &seek);
+		if (ret)
+			return ret;
+		/* Then the position is not that of the offset, but of the oldest. */
+		dropped = s->r.ctl && seek.offset < evs_reader_start_offset(&s->r);
+	} while (dropped && whence == EVSTREAM_SEEK_EARLIEST);
 	go_to(s, seek.position);
 	set_next_offset(s, seek.offset);
 	s->want = seek.offset;
 	s->wanting = true;
-	s->lapped = whence == EVSTREAM_SEEK_OFFSET && seek.offset < evs_reader_start_offset(&s->r);
+	s->lapped = dropped;
 	return 0;
 }
 
@@ -318,6 +323,7 @@ int evs_reader_next_slow(struct evs_reader *r)
 				ret = catch_up(s);
 				if (ret)
 					return ret;
+				continue;
 			}
 			ret = next_batch(s);
 			if (ret <= 0)
@@ -391,6 +397,12 @@ struct evs_reader *evs_reader_attach(int fd, unsigned int flags, evs_seek_fn see
 	s->window = window ? window : WINDOW;
 	if (s->window <= s->segment_mask)
 		s->window = (size_t)s->segment_mask + 1;
+	/* Dropped before the control page could tell. */
+	if (s->want < evs_reader_start_offset(&s->r)) {
+		ret = seek_to(s, EVSTREAM_SEEK_EARLIEST, 0);
+		if (ret)
+			goto err_unmap;
+	}
 	return &s->r;
 
 err_unmap:
@@ -499,10 +511,10 @@ int evs_reader_arm(struct evs_reader *r)
 	};
 	int ret;
 
-	if (s->left || s->lapped)
-		return 1;
 	if (dead(s))
 		return -ENODEV;
+	if (s->left || s->lapped)
+		return 1;
 	if (__atomic_load_n(&s->r.ctl->end_position, __ATOMIC_ACQUIRE) > position(s) ||
 	    !held(s, position(s)))
 		return 1;

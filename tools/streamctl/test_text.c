@@ -224,7 +224,7 @@ static void is_format(const char *format, const struct evs_record *rec,
 
 	if (ok) {
 		format_record(&f, &b, "topic", 3, rec);
-		ok = b.len == len && !memcmp(b.data, want, len);
+		ok = b.len == len && (!len || !memcmp(b.data, want, len));
 		format_free(&f);
 	}
 	result(ok, "format", format);

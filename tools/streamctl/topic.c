@@ -474,6 +474,22 @@ static int topic_delete(int argc, char **argv)
 	return flush_output(&output);
 }
 
+static int trim_fd(int fd, const char *name, struct evstream_trim *req,
+		   const struct evstream_stat *stat)
+{
+	char what[512], reason[64];
+	int err;
+
+	if (!ioctl(fd, EVSTREAM_IOC_TRIM, req))
+		return EXIT_OK;
+	err = errno;
+	snprintf(what, sizeof(what), "cannot trim topic '%s'", name);
+	snprintf(reason, sizeof(reason), "the end is offset %lld",
+		 (long long)stat->end_offset);
+	return print_error(err, err == ERANGE && req->offset > stat->end_offset ?
+			   reason : NULL, NULL, what);
+}
+
 static int topic_trim(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -481,6 +497,7 @@ static int topic_trim(int argc, char **argv)
 		OPTION_JSON, OPTION_HELP, { }
 	};
 	struct evstream_trim req = { .offset = -1 };
+	struct evstream_stat stat = {};
 	const struct command *cmd = self("trim");
 	const char *name;
 	int partition = -1;
@@ -509,16 +526,26 @@ static int topic_trim(int argc, char **argv)
 		req.offset = (int64_t)v;
 	}
 
-	req.partition = partition < 0 ? EVSTREAM_ALL : (uint32_t)partition;
 	fd = device_open(name, partition, O_WRONLY);
 	if (fd < 0)
 		return -fd;
-	if (ioctl(fd, EVSTREAM_IOC_TRIM, &req)) {
-		status = errno;
-		close(fd);
-		return sys_error(status, "cannot trim topic '%s'", name);
+	stat.partition = partition < 0 ? 0 : (uint32_t)partition;
+	if (ioctl(fd, EVSTREAM_IOC_STAT, &stat)) {
+		status = sys_error(errno, "cannot trim topic '%s'", name);
+		goto out_close;
 	}
+	if (partition < 0 && stat.partitions == 1)
+		partition = 0;
+	if (partition < 0 && req.offset >= 0) {
+		status = usage_error("an offset is that of one partition: add -p");
+		goto out_close;
+	}
+	req.partition = partition < 0 ? EVSTREAM_ALL : (uint32_t)partition;
+	status = trim_fd(fd, name, &req, &stat);
+out_close:
 	close(fd);
+	if (status)
+		return status;
 	if (!json_output)
 		return EXIT_OK;
 	json_object(&json, NULL);

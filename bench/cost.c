@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a call costs, beside what Linux has for the like: the mean over many
+ * calls, with all there is in it (pages, checksums, segments, timer interrupts).
+ * Instructions under scripts/vm --icount, else nanoseconds.
+ *
+ * usage: cost [SIZE...]
+ */
+#include <errno.h>
+#include <evstream.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+const char *bench_name = "cost";
+
+/* A default topic's ring. */
+#define RING		(64UL << 20)
+
+#define TMPFS		"/dev/shm/evstream-bench"
+
+static char *buffer;
+
+static unsigned int calls(size_t size)
+{
+	/* Some 32 MiB, but neither for ever nor a handful. */
+	size_t n = (32UL << 20) / (size + 70);
+
+	if (n > 200000)
+		n = 200000;
+	return n < 64 ? 64 : n;
+}
+
+static void cost(const char *name, size_t size, double total, unsigned int n)
+{
+	report(name, size, total / n, unit());
+}
+
+static double writes(int fd, size_t size, unsigned int n)
+{
+	double start = now();
+
+	for (unsigned int i = 0; i < n; i++)
+		write_all(fd, buffer, size);
+	return now() - start;
+}
+
+static void measure_null(size_t size)
+{
+	unsigned int n = 100000;
+	int fd = open_or_die("/dev/null", O_WRONLY);
+
+	writes(fd, size, 100);
+	cost("write/null", size, writes(fd, size, n), n);
+	close(fd);
+}
+
+static void measure_pipe(size_t size)
+{
+	unsigned int n = calls(size), batch, done;
+	double in = 0, out = 0;
+	int fds[2];
+	long room;
+
+	if (pipe(fds))
+		die("pipe");
+	room = fcntl(fds[1], F_GETPIPE_SZ);
+	if ((size_t)room < size)
+		room = fcntl(fds[1], F_SETPIPE_SZ, size);
+	if (room < 0)
+		die("F_SETPIPE_SZ");
+	/* A page takes whole records only. */
+	batch = size > 4096 ? 1 : room / 4096 * (4096 / size);
+	if (size > 4096)
+		batch = room / size;
+	for (done = 0; done < n + batch; done += batch) {
+		double wrote = writes(fds[1], size, batch), start = now();
+
+		for (unsigned int i = 0; i < batch; i++)
+			read_all(fds[0], buffer, size);
+		/* The first round warms up. */
+		if (done) {
+			in += wrote;
+			out += now() - start;
+		}
+	}
+	cost("write/pipe", size, in, done - batch);
+	cost("read/pipe", size, out, done - batch);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void measure_tmpfs(size_t size)
+{
+	unsigned int n = calls(size);
+	int fd = open_or_die(TMPFS, O_WRONLY | O_CREAT | O_APPEND);
+
+	writes(fd, size, 8);
+	if (ftruncate(fd, 0))
+		die("truncate");
+	cost("write/tmpfs", size, writes(fd, size, n), n);
+	close(fd);
+	unlink(TMPFS);
+}
+
+static void measure_mmap(size_t size, unsigned int n)
+{
+	struct evs_reader *r = evs_reader_open(PARTITION, 0);
+	struct evs_record rec;
+	uint64_t bytes;
+	double start;
+	const char *const names[] = { "next/mmap", "next/mmap-again" };
+
+	if (!r)
+		die(PARTITION);
+	/* In the second pass the pages are mapped already. */
+	for (unsigned int pass = 0; pass < ARRAY_SIZE(names); pass++) {
+		if (evs_reader_seek(r, EVSTREAM_SEEK_OFFSET, evs_reader_end_offset(r) - n))
+			die("seek");
+		bytes = 0;
+		start = now();
+		while (evs_reader_next(r, &rec) == 1)
+			bytes += rec.value_len;
+		cost(names[pass], size, now() - start, n);
+		if (bytes != (uint64_t)n * size) {
+			errno = EIO;
+			die("%ju bytes of %ju by mmap", (uintmax_t)bytes, (uintmax_t)n * size);
+		}
+	}
+	evs_reader_close(r);
+}
+
+static void measure_topic(size_t size)
+{
+	unsigned int n = calls(size);
+	double start;
+	int fd;
+
+	topic_new("--max-record 1M");
+	fd = open_or_die(PARTITION, O_RDWR);
+	/* Its first bytes, while the ring fills: an append drops nothing yet. */
+	cost("write/topic-filling", size, writes(fd, size, n), n);
+	/* From now on each new segment is another one's end. */
+	writes(fd, 64 << 10, RING / (64 << 10) + 1);
+	cost("write/topic", size, writes(fd, size, n), n);
+
+	if (lseek(fd, -(off_t)n, SEEK_END) < 0)
+		die("lseek");
+	start = now();
+	for (unsigned int i = 0; i < n; i++)
+		read_all(fd, buffer, size);
+	cost("read/topic", size, now() - start, n);
+	close(fd);
+	measure_mmap(size, n);
+	topic_delete();
+}
+
+int main(int argc, char **argv)
+{
+	static const size_t all[] = { 64, 100, 1 << 10, 64 << 10, 1 << 20 };
+	unsigned int n = argc > 1 ? (unsigned int)argc - 1 : ARRAY_SIZE(all);
+
+	buffer = memory(1 << 20);
+	for (unsigned int i = 0; i < n; i++) {
+		size_t size = argc > 1 ? strtoul(argv[i + 1], NULL, 0) : all[i];
+
+		measure_null(size);
+		measure_pipe(size);
+		measure_tmpfs(size);
+		measure_topic(size);
+	}
+	return 0;
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What topics take to create, to delete and to keep, beside bare device nodes, of
+ * a module that makes nothing else. Nanoseconds, or instructions under scripts/vm
+ * --icount; and bytes of the kernel's memory.
+ *
+ * usage: topics NODES-MODULE
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netlink/genl/ctrl.h>
+#include <netlink/genl/genl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/evstream_netlink.h>
+
+#include "bench.h"
+
+const char *bench_name = "topics";
+
+static struct nl_sock *sock;
+static int family;
+
+static void nl_die(const char *what, int err)
+{
+	fprintf(stderr, "%s: %s: %s\n", bench_name, what, nl_geterror(err));
+	exit(1);
+}
+
+static int acked(struct nl_msg *msg __attribute__((unused)), void *done)
+{
+	*(bool *)done = true;
+	return NL_OK;
+}
+
+static void request(unsigned char cmd, unsigned int number, unsigned int partitions)
+{
+	struct nl_msg *msg = nlmsg_alloc();
+	bool done = false;
+	char name[32];
+	int ret;
+
+	snprintf(name, sizeof(name), "bench%u", number);
+	if (!msg || !genlmsg_put(msg, NL_AUTO_PORT, NL_AUTO_SEQ, family, 0, NLM_F_ACK, cmd,
+				 EVSTREAM_FAMILY_VERSION) ||
+	    nla_put_string(msg, EVSTREAM_A_TOPIC_NAME, name) ||
+	    (cmd == EVSTREAM_CMD_TOPIC_NEW &&
+	     nla_put_u32(msg, EVSTREAM_A_TOPIC_PARTITIONS, partitions)))
+		nl_die("message", NLE_NOMEM);
+	nl_socket_modify_cb(sock, NL_CB_ACK, NL_CB_CUSTOM, acked, &done);
+	ret = nl_send_auto(sock, msg);
+	nlmsg_free(msg);
+	/* There can be an answer, in front of the acknowledgement. */
+	while (ret >= 0 && !done)
+		ret = nl_recvmsgs_default(sock);
+	if (ret < 0)
+		nl_die(name, ret);
+}
+
+/*
+ * Kernel memory in use, in bytes: the objects of all slabs, whatever the pages
+ * that they are spread over, and all other pages that are neither free nor data.
+ */
+static double used(void)
+{
+	double total = 0, objects, count, size, value;
+	char line[512], name[64];
+	FILE *f;
+
+	/* What was deleted but is not freed yet has gone after that. */
+	usleep(500000);
+	f = fopen("/proc/sys/vm/drop_caches", "w");
+	if (!f || fputs("3\n", f) < 0 || fclose(f))
+		die("drop_caches");
+	usleep(100000);
+	f = fopen("/proc/meminfo", "r");
+	if (!f)
+		die("/proc/meminfo");
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%63[^:]: %lf", name, &value) != 2)
+			continue;
+		if (!strcmp(name, "MemTotal"))
+			total += value * 1024;
+		else if (!strcmp(name, "MemFree") || !strcmp(name, "Buffers") ||
+			 !strcmp(name, "Cached") || !strcmp(name, "AnonPages") ||
+			 !strcmp(name, "Slab"))
+			total -= value * 1024;
+	}
+	fclose(f);
+	f = fopen("/proc/slabinfo", "r");
+	if (!f)
+		die("/proc/slabinfo");
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "%63s %lf %lf %lf", name, &objects, &count, &size) == 4)
+			total += objects * size;
+	fclose(f);
+	return total;
+}
+
+static void measure_topics(unsigned int n, unsigned int partitions)
+{
+	double before = used(), start = now(), took, memory_used, removed;
+	char name[64];
+
+	for (unsigned int i = 0; i < n; i++)
+		request(EVSTREAM_CMD_TOPIC_NEW, i, partitions);
+	took = now() - start;
+	memory_used = used() - before;
+	start = now();
+	for (unsigned int i = 0; i < n; i++)
+		request(EVSTREAM_CMD_TOPIC_DEL, i, 0);
+	removed = now() - start;
+
+	snprintf(name, sizeof(name), "topics-of-%u/memory", partitions);
+	/* What one topic takes is lost in what else goes on. */
+	if (n * partitions > 100)
+		report(name, n, memory_used / n / partitions, "bytes/partition");
+	snprintf(name, sizeof(name), "topics-of-%u/create", partitions);
+	report(name, n, took / n, unit());
+	snprintf(name, sizeof(name), "topics-of-%u/delete", partitions);
+	report(name, n, removed / n, unit());
+}
+
+static void measure_nodes(const char *module, unsigned int n)
+{
+	double before = used(), start = now(), took;
+
+	run("insmod %s count=%u", module, n);
+	took = now() - start;
+	report("nodes/memory", n, (used() - before) / n, "bytes/node");
+	report("nodes/create", n, took / n, unit());
+	run("rmmod nodes");
+}
+
+int main(int argc, char **argv)
+{
+	static const unsigned int counts[] = { 1, 100, 1000 };
+
+	if (argc != 2) {
+		fprintf(stderr, "usage: topics NODES-MODULE\n");
+		return 1;
+	}
+	sock = nl_socket_alloc();
+	if (!sock || genl_connect(sock))
+		die("netlink");
+	family = genl_ctrl_resolve(sock, EVSTREAM_FAMILY_NAME);
+	if (family < 0)
+		nl_die(EVSTREAM_FAMILY_NAME, family);
+	for (unsigned int i = 0; i < ARRAY_SIZE(counts); i++)
+		measure_topics(counts[i], 4);
+	measure_nodes(argv[1], 4096);
+	measure_topics(1, 4096);
+	nl_socket_free(sock);
+	return 0;
+}
