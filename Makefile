@@ -26,7 +26,7 @@ MODDIR ?= /lib/modules
 INSTALL ?= install
 
 # Folders with a Makefile of their own; what they build goes to build/ as well.
-toolfolders := tools/lib tools/streamctl
+toolfolders := tools/lib tools/streamctl tools/examples
 
 # The submake in folder $(1), one at a time of the kind $(2), given $(3).
 submake = if [ -e $(1)/Makefile ]; then mkdir -p build/locks && \

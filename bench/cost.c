@@ -31,7 +31,7 @@ static unsigned int calls(size_t size)
 
 	if (n > 200000)
 		n = 200000;
-	return n < 64 ? 64 : n;
+	return n < 32 ? 32 : n;
 }
 
 static void cost(const char *name, size_t size, double total, unsigned int n)
@@ -58,10 +58,34 @@ static void measure_null(size_t size)
 	close(fd);
 }
 
+/* @batch writes, then as many reads; the first round warms up. */
+static void pipe_rounds(const char *how, int fds[2], size_t size, unsigned int batch)
+{
+	unsigned int n = calls(size), done;
+	double in = 0, out = 0;
+	char name[64];
+
+	for (done = 0; done < n + batch; done += batch) {
+		double start = now(), wrote;
+
+		for (unsigned int i = 0; i < batch; i++)
+			write_all(fds[1], buffer, size);
+		wrote = now();
+		for (unsigned int i = 0; i < batch; i++)
+			read_all(fds[0], buffer, size);
+		if (done) {
+			in += wrote - start;
+			out += now() - wrote;
+		}
+	}
+	snprintf(name, sizeof(name), "write/%s", how);
+	cost(name, size, in, done - batch);
+	snprintf(name, sizeof(name), "read/%s", how);
+	cost(name, size, out, done - batch);
+}
+
 static void measure_pipe(size_t size)
 {
-	unsigned int n = calls(size), batch, done;
-	double in = 0, out = 0;
 	int fds[2];
 	long room;
 
@@ -72,23 +96,11 @@ static void measure_pipe(size_t size)
 		room = fcntl(fds[1], F_SETPIPE_SZ, size);
 	if (room < 0)
 		die("F_SETPIPE_SZ");
+	/* With a reader that keeps up, and with one that comes when it is full. */
+	pipe_rounds("pipe", fds, size, 1);
 	/* A page takes whole records only. */
-	batch = size > 4096 ? 1 : room / 4096 * (4096 / size);
-	if (size > 4096)
-		batch = room / size;
-	for (done = 0; done < n + batch; done += batch) {
-		double wrote = writes(fds[1], size, batch), start = now();
-
-		for (unsigned int i = 0; i < batch; i++)
-			read_all(fds[0], buffer, size);
-		/* The first round warms up. */
-		if (done) {
-			in += wrote;
-			out += now() - start;
-		}
-	}
-	cost("write/pipe", size, in, done - batch);
-	cost("read/pipe", size, out, done - batch);
+	if (size < 4096)
+		pipe_rounds("pipe-full", fds, size, room / 4096 * (4096 / size));
 	close(fds[0]);
 	close(fds[1]);
 }

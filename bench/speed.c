@@ -142,6 +142,7 @@ static void measure_wake(void)
 
 #define SCAN_BYTES	(32UL << 20)
 
+__attribute__((noinline))
 static uint64_t sum(const void *from, size_t len)
 {
 	const uint64_t *p = from;
@@ -156,6 +157,7 @@ static uint64_t sum(const void *from, size_t len)
 }
 
 /* Bytes of a value, by words that need not be aligned. */
+__attribute__((noinline))
 static uint64_t sum_value(const void *from, size_t len)
 {
 	const char *p = from;

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <linux/evstream.h>
 #include <linux/evstream_netlink.h>
 
 #include "bench.h"
@@ -64,14 +65,14 @@ static void request(unsigned char cmd, unsigned int number, unsigned int partiti
  * Kernel memory in use, in bytes: the objects of all slabs, whatever the pages
  * that they are spread over, and all other pages that are neither free nor data.
  */
-static double used(void)
+static double used_now(void)
 {
 	double total = 0, objects, count, size, value;
 	char line[512], name[64];
 	FILE *f;
 
-	/* What was deleted but is not freed yet has gone after that. */
-	usleep(500000);
+	/* Else what a processor keeps for itself would count as in use. */
+	run("for f in /sys/kernel/slab/*/shrink; do echo 1 >$f; done");
 	f = fopen("/proc/sys/vm/drop_caches", "w");
 	if (!f || fputs("3\n", f) < 0 || fclose(f))
 		die("drop_caches");
@@ -100,39 +101,68 @@ static double used(void)
 	return total;
 }
 
-static void measure_topics(unsigned int n, unsigned int partitions)
+/* As used_now(), once what was deleted is freed: that comes some time after. */
+static double used(void)
 {
-	double before = used(), start = now(), took, memory_used, removed;
-	char name[64];
+	double before, after = used_now();
+	unsigned int tries = 20;
+
+	do {
+		before = after;
+		usleep(300000);
+		after = used_now();
+	} while (--tries && (after < before - 32768 || after > before + 32768));
+	return after;
+}
+
+static double create(unsigned int n, unsigned int partitions)
+{
+	double start = now();
 
 	for (unsigned int i = 0; i < n; i++)
 		request(EVSTREAM_CMD_TOPIC_NEW, i, partitions);
-	took = now() - start;
-	memory_used = used() - before;
-	start = now();
-	for (unsigned int i = 0; i < n; i++)
-		request(EVSTREAM_CMD_TOPIC_DEL, i, 0);
-	removed = now() - start;
-
-	snprintf(name, sizeof(name), "topics-of-%u/memory", partitions);
-	/* What one topic takes is lost in what else goes on. */
-	if (n * partitions > 100)
-		report(name, n, memory_used / n / partitions, "bytes/partition");
-	snprintf(name, sizeof(name), "topics-of-%u/create", partitions);
-	report(name, n, took / n, unit());
-	snprintf(name, sizeof(name), "topics-of-%u/delete", partitions);
-	report(name, n, removed / n, unit());
+	return (now() - start) / n;
 }
 
-static void measure_nodes(const char *module, unsigned int n)
+static double delete(unsigned int n)
 {
-	double before = used(), start = now(), took;
+	double start = now();
 
-	run("insmod %s count=%u", module, n);
-	took = now() - start;
-	report("nodes/memory", n, (used() - before) / n, "bytes/node");
-	report("nodes/create", n, took / n, unit());
-	run("rmmod nodes");
+	for (unsigned int i = 0; i < n; i++)
+		request(EVSTREAM_CMD_TOPIC_DEL, i, 0);
+	return (now() - start) / n;
+}
+
+static void measure_topics(unsigned int n)
+{
+	double before = used();
+
+	report("topics/create", n, create(n, 4), unit());
+	/* What one topic takes is lost in what else goes on. */
+	if (n >= 1000)
+		report("topics/memory", n, (used() - before) / n, "bytes");
+	report("topics/delete", n, delete(n), unit());
+}
+
+/* A partition's memory, and a bare node's; the first round warms up. */
+static void measure_memory(const char *module)
+{
+	const unsigned int n = EVSTREAM_PARTITIONS_MAX, rounds = 3;
+	double nodes[3], partitions[3], before;
+
+	for (unsigned int i = 0; i <= rounds; i++) {
+		before = used();
+		run("insmod %s count=%u", module, n);
+		nodes[i % rounds] = (used() - before) / n;
+		run("rmmod nodes");
+
+		before = used();
+		create(1, n);
+		partitions[i % rounds] = (used() - before) / n;
+		delete(1);
+	}
+	report("memory/node", 0, median(nodes, rounds), "bytes");
+	report("memory/partition", 0, median(partitions, rounds), "bytes");
 }
 
 int main(int argc, char **argv)
@@ -149,10 +179,9 @@ int main(int argc, char **argv)
 	family = genl_ctrl_resolve(sock, EVSTREAM_FAMILY_NAME);
 	if (family < 0)
 		nl_die(EVSTREAM_FAMILY_NAME, family);
+	measure_memory(argv[1]);
 	for (unsigned int i = 0; i < ARRAY_SIZE(counts); i++)
-		measure_topics(counts[i], 4);
-	measure_nodes(argv[1], 4096);
-	measure_topics(1, 4096);
+		measure_topics(counts[i]);
 	nl_socket_free(sock);
 	return 0;
 }

@@ -10,12 +10,12 @@
  * for a reservation waits for a processor at the most, never for a user.
  */
 #include <linux/instrumented.h>
-#include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/lockdep.h>
 #include <linux/math64.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
+#include <linux/timex.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
 #include <linux/unaligned.h>
@@ -57,15 +57,40 @@ static s64 evs_now(void)
 	return div_u64(ktime_get_real_ns(), NSEC_PER_MSEC);
 }
 
-/* The append time: the clock's, to a tick, but it never goes back. */
+/*
+ * Reading the clock is a tenth of what a small append may cost, and its
+ * milliseconds are good for as many cycles. Where the cycles cannot be trusted,
+ * it is read each time.
+ */
+#ifdef CONFIG_X86_TSC
+static u32 evs_cycles_per_ms(void)
+{
+	return check_tsc_unstable() ? 0 : tsc_khz;
+}
+#else
+static u32 evs_cycles_per_ms(void)
+{
+	return 0;
+}
+#endif
+
+static noinline void evs_stamp(struct evs_partition *p, u64 cycles)
+{
+	u32 into;
+	s64 now = div_u64_rem(ktime_get_real_ns(), NSEC_PER_MSEC, &into);
+
+	p->last_append = max(now, p->last_append);
+	p->stamp_from = cycles;
+	p->stamp_for = mul_u64_u32_div(evs_cycles_per_ms(), NSEC_PER_MSEC - into, NSEC_PER_MSEC);
+}
+
+/* The append time: the clock's, but it never goes back. */
 static __always_inline s64 evs_append_time(struct evs_partition *p)
 {
-	unsigned long tick = jiffies;
+	u64 cycles = get_cycles();
 
-	if (unlikely(tick != p->last_tick)) {
-		p->last_tick = tick;
-		p->last_append = max(evs_now(), p->last_append);
-	}
+	if (unlikely(cycles - p->stamp_from >= p->stamp_for))
+		evs_stamp(p, cycles);
 	return p->last_append;
 }
 
@@ -327,8 +352,22 @@ static inline void evs_single_head(u8 *p, const struct evs_single *s,
 	evs_varint32_put(p, s->len);
 }
 
-/* Smaller values are not worth a look at their pages before: see evs_append_user(). */
-#define EVS_SMALL	256u
+/*
+ * Makes it likely that the copy does not fault: what faults is given back, which
+ * leaves a hole where others have appended meanwhile.
+ */
+static __always_inline bool evs_bring_in(const u8 __user *buf, u32 len)
+{
+	u8 byte;
+
+	if (likely(len - 1 < PAGE_SIZE - offset_in_page(buf))) {
+		int ret = __get_user(byte, buf);
+
+		(void)byte;
+		return !ret;
+	}
+	return !fault_in_readable(buf, len);
+}
 
 /*
  * Without faulting. The range was checked by vfs_write(), and what is written
@@ -382,18 +421,17 @@ static noinline ssize_t evs_append_user_again(struct evs_partition *p, const voi
 		return -ENOMEM;
 	ret = copy_from_user(copy, buf, len) ? -EFAULT : evs_append_value(p, copy, len, flags);
 	kvfree(copy);
-	return ret ?: len;
+	return ret ? ret : (ssize_t)len;
 }
 
 /**
  * evs_append_user() - append one record out of user memory
  * @p: the partition
  * @buf: its value
- * @len: bytes
+ * @len: bytes, within the topic's limit: so a segment holds it
  * @flags: EVS_NONBLOCK, EVS_NOWAIT
  *
- * Return: @len; -EFAULT; -EMSGSIZE: no segment holds it; what evs_make_room()
- * returns.
+ * Return: @len; -EFAULT; what evs_make_room() returns.
  */
 ssize_t evs_append_user(struct evs_partition *p, const void __user *buf, u32 len,
 			unsigned int flags)
@@ -403,15 +441,9 @@ ssize_t evs_append_user(struct evs_partition *p, const void __user *buf, u32 len
 	bool done;
 	int ret;
 
-	evs_single_init(&s, len);
-	if (unlikely(s.size > 1UL << p->log.shift))
-		return -EMSGSIZE;
-	/*
-	 * Small values were just written by whoever hands them over; if not, the
-	 * reservation is given back and the page brought in below.
-	 */
-	if (len > EVS_SMALL && fault_in_readable(buf, len))
+	if (unlikely(!evs_bring_in(buf, len)))
 		return -EFAULT;
+	evs_single_init(&s, len);
 	if (unlikely(!evs_try_reserve(p, &r, s.size, 1, -1))) {
 		ret = evs_reserve(p, &r, s.size, 1, -1, flags);
 		if (ret)
@@ -458,7 +490,7 @@ int evs_append_value(struct evs_partition *p, const void *value, u32 len, unsign
 /**
  * evs_append_iter() - append one record out of an iterator
  * @p: the partition
- * @from: its value, all of it; advanced
+ * @from: its value, all of it, within the topic's limit; advanced
  * @flags: EVS_NONBLOCK, EVS_NOWAIT
  *
  * Return: as evs_append_user().
@@ -472,8 +504,6 @@ int evs_append_iter(struct evs_partition *p, struct iov_iter *from, unsigned int
 	int ret;
 
 	evs_single_init(&s, iov_iter_count(from));
-	if (s.size > 1UL << p->log.shift)
-		return -EMSGSIZE;
 	if (fault_in_iov_iter_readable(from, s.len))
 		return -EFAULT;
 	ret = evs_reserve(p, &r, s.size, 1, -1, flags);

@@ -56,7 +56,8 @@ static char *evs_devnode(const struct device *dev, umode_t *mode, kuid_t *uid, k
 	const char *topic = node->topic->config.name;
 
 	if (mode)
-		*mode = node->mode;
+		/* With a type, or devtmpfs would take 0 for its own default. */
+		*mode = node->mode | S_IFCHR;
 	if (uid)
 		*uid = node->uid;
 	if (gid)
@@ -399,16 +400,15 @@ static ssize_t evs_read_lines(struct evs_partition *p, struct evs_cursor *c, str
 	int ret;
 
 	for (;;) {
+		struct evs_gap gap = c->gap;
 		struct iov_iter before = *to;
 		u32 len;
 
 		ret = evs_cursor_find(p, c, &found);
-		if (ret <= 0) {
-			/* A gap is told by the next read, before what follows it. */
-			if (done && ret == -EPIPE)
-				c->untold = true;
+		if (ret == -EPIPE && done)
+			evs_cursor_untell(c, &gap);
+		if (ret <= 0)
 			return done ?: (ret ?: -EAGAIN);
-		}
 		len = max(found.value_len, 0);
 		if (len + 1 > iov_iter_count(to))
 			return done ?: -EMSGSIZE;
@@ -435,19 +435,15 @@ static ssize_t evs_read_one(struct evs_partition *p, struct evs_cursor *c, struc
 	struct iov_iter before = *to;
 	ssize_t ret;
 
-	if (unlikely(c->untold)) {
-		c->untold = false;
-		return -EPIPE;
-	}
 	for (;;) {
-		u64 lost = c->lost;
+		u64 lost = c->gap.lost;
 
 		ret = lines ? evs_read_lines(p, c, to) : evs_read_record(p, c, to);
 		/*
 		 * Dropped while it was copied: not counted yet, the next look is
 		 * what finds the gap.
 		 */
-		if (ret != -EPIPE || c->lost != lost)
+		if (ret != -EPIPE || c->gap.lost != lost)
 			return ret;
 		*to = before;
 		evs_cursor_seek(c, c->offset);

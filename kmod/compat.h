@@ -25,6 +25,12 @@ static inline vm_fault_t evs_insert_zero_page(struct vm_fault *vmf)
 				evs_pfn(page_to_pfn(ZERO_PAGE(vmf->address))));
 }
 
+#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 0, 0)
+#include <linux/pagevec.h>
+#else
+#include <linux/folio_batch.h>
+#endif
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
 #define evs_alloc_folio(gfp, order)	filemap_alloc_folio(gfp, order)
 #else

@@ -222,6 +222,20 @@ static int evs_gather_append(struct evs_gather *g, u32 first, u32 n, unsigned in
 	return ret;
 }
 
+/* Those that the call did not come to. */
+static int evs_gather_rest(struct evs_gather *g, u32 from, u32 n, int error)
+{
+	u32 i;
+
+	for (i = from; i < n; i++) {
+		struct evstream_record __user *u = g->user + (size_t)i * g->stride;
+
+		if (put_user(-1LL, &u->offset) || put_user(error, &u->error))
+			return -EFAULT;
+	}
+	return 0;
+}
+
 static int evs_gather_results(struct evs_gather *g, u32 from, u32 n)
 {
 	u32 i;
@@ -268,6 +282,8 @@ static long evs_ioctl_append(struct file *file, void *arg)
 			ret = -EINTR;
 	}
 	evs_gather_free(&g);
+	if (ret && ret != -EFAULT && evs_gather_rest(&g, done, a->nr_records, ret))
+		ret = -EFAULT;
 	if (a->appended)
 		return 0;
 	return ret ?: first_error;
@@ -385,13 +401,10 @@ static long evs_ioctl_fetch(struct file *file, void *arg)
 		if (mutex_lock_interruptible(&f->read_lock))
 			return -ERESTARTSYS;
 		c = evs_cursor_arg(f, p);
-		ret = c->untold ? -EPIPE : 0;
-		c->untold = false;
 	} else {
 		evs_cursor_seek(c, offset);
 	}
-	if (!ret)
-		ret = evs_cursor_fetch(p, c, &to, &a->position, &a->bytes);
+	ret = evs_cursor_fetch(p, c, &to, &a->position, &a->bytes);
 	if (!ret)
 		a->bytes = a->len - iov_iter_count(&to);
 	a->next_offset = c->offset;
@@ -413,6 +426,7 @@ static int evs_seek_one(struct evs_file *f, struct evs_partition *p, struct evst
 	u64 offset;
 	int ret = 0;
 
+again:
 	switch (a->whence) {
 	case EVSTREAM_SEEK_OFFSET:
 		offset = a->value;
@@ -431,7 +445,13 @@ static int evs_seek_one(struct evs_file *f, struct evs_partition *p, struct evst
 		return ret;
 	evs_cursor_seek(c, offset);
 	a->offset = offset;
-	return evs_cursor_locate(p, c, &a->position);
+	ret = evs_cursor_locate(p, c, &a->position);
+	/* Dropped meanwhile: the position would be another record's. */
+	if (!ret && a->whence != EVSTREAM_SEEK_OFFSET && READ_ONCE(p->start_offset) > offset) {
+		cond_resched();
+		goto again;
+	}
+	return ret;
 }
 
 static long evs_ioctl_seek(struct file *file, void *arg)
@@ -495,7 +515,7 @@ static long evs_ioctl_stat(struct file *file, void *arg)
 		const struct evs_cursor *c = evs_cursor_arg(f, p);
 
 		a->offset = READ_ONCE(c->offset);
-		a->lost_records = READ_ONCE(c->lost);
+		a->lost_records = READ_ONCE(c->gap.lost);
 	}
 	return 0;
 }
@@ -534,9 +554,9 @@ static long evs_ioctl_gap(struct file *file, void *arg)
 	if (mutex_lock_interruptible(&f->read_lock))
 		return -ERESTARTSYS;
 	c = evs_cursor_arg(f, p);
-	a->from = c->gap_from;
-	a->to = c->gap_to;
-	a->lost = c->lost;
+	a->from = c->gap.from;
+	a->to = c->gap.to;
+	a->lost = c->gap.lost;
 	mutex_unlock(&f->read_lock);
 	return 0;
 }

@@ -10,7 +10,6 @@
 #include <linux/mm.h>
 #include <linux/mount.h>
 #include <linux/pagemap.h>
-#include <linux/pagevec.h>
 #include <linux/pseudo_fs.h>
 #include <linux/sizes.h>
 #include <linux/uio.h>

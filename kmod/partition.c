@@ -256,12 +256,13 @@ static int evs_open_segment(struct evs_partition *p, gfp_t gfp)
 	s->newest_before = p->newest;
 	if (p->first == p->next)
 		p->first = number;
-	p->next = number + 1;
+	WRITE_ONCE(p->next, number + 1);
 	p->room = s->pos;
 	p->segment = s;
 	spin_unlock(&p->lock);
 	if (READ_ONCE(p->limits.retention_ms))
 		evs_expire_later(p, READ_ONCE(p->limits.retention_ms));
+	evs_partition_wake(p);
 	return 0;
 }
 
@@ -277,6 +278,7 @@ static bool evs_has_room(struct evs_partition *p)
  */
 static int evs_make_way(struct evs_partition *p, unsigned int flags)
 {
+	u64 next = p->next;
 	int ret;
 
 	lockdep_assert_held(&p->grow);
@@ -287,7 +289,9 @@ static int evs_make_way(struct evs_partition *p, unsigned int flags)
 		if (flags & (EVS_NONBLOCK | EVS_NOWAIT))
 			return -EAGAIN;
 		mutex_unlock(&p->grow);
-		ret = wait_event_interruptible(p->wait, evs_has_room(p));
+		/* Somebody else's new segment may have room, too. */
+		ret = wait_event_interruptible(p->wait, evs_has_room(p) ||
+					       READ_ONCE(p->next) != next);
 		mutex_lock(&p->grow);
 		return ret;
 	}
@@ -298,12 +302,13 @@ static int evs_make_way(struct evs_partition *p, unsigned int flags)
 	return 0;
 }
 
+/* As Kafka's retention.bytes: at least so much is kept. */
 static void evs_drop_by_bytes(struct evs_partition *p)
 {
 	u64 limit = READ_ONCE(p->limits.retention_bytes);
 
 	while (limit && evs_oldest_sealed(p) && evs_published(p, evs_oldest_end(p)) &&
-	       evs_held(p) - (1ULL << p->log.shift) >= limit)
+	       READ_ONCE(p->next_pos) - evs_oldest_end(p) >= limit)
 		evs_drop_oldest(p);
 }
 
@@ -711,12 +716,12 @@ struct evs_partition *evs_partition_new(u32 topic_id, u32 number, u8 segment_shi
 }
 
 /**
- * evs_partition_kill() - refuse everything from now on and free the log
+ * evs_partition_refuse() - refuse everything from now on
  * @p: the partition
  *
  * Who waits is woken and gets -ENODEV.
  */
-void evs_partition_kill(struct evs_partition *p)
+void evs_partition_refuse(struct evs_partition *p)
 {
 	spin_lock(&p->lock);
 	WRITE_ONCE(p->dead, true);
@@ -726,7 +731,14 @@ void evs_partition_kill(struct evs_partition *p)
 	spin_unlock(&p->lock);
 	/* Without a key: also for those who poll for nothing but the hang-up. */
 	wake_up_all(&p->wait);
+}
 
+/**
+ * evs_partition_kill() - free the log
+ * @p: the partition, refusing already
+ */
+void evs_partition_kill(struct evs_partition *p)
+{
 	/* Who was before the flag has left when the lock is had. */
 	mutex_lock(&p->grow);
 	wait_event(p->wait, evs_published(p, U64_MAX));

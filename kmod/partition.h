@@ -93,7 +93,8 @@ struct evs_segment {
  * @next_offset: the next reservation's first offset
  * @newest: newest timestamp of the sealed segments
  * @last_append: newest log-append time
- * @last_tick: jiffies of it
+ * @stamp_from: the cycle counter when @last_append was the clock's
+ * @stamp_for: cycles for which it still is
  * @segment: the open one, or NULL
  * @padding: bytes of the log that no batch has
  * @holes: appends that failed after later ones had been reserved
@@ -132,7 +133,8 @@ struct evs_partition {
 	u64 next_offset;
 	s64 newest;
 	s64 last_append;
-	unsigned long last_tick;
+	u64 stamp_from;
+	u64 stamp_for;
 	struct evs_segment *segment;
 	u64 padding;
 	u64 holes;
@@ -159,16 +161,25 @@ struct evs_partition {
 };
 
 /**
+ * struct evs_gap - what a reader was too late for
+ * @from: first offset of the last gap
+ * @to: one after its last
+ * @lost: records lost in all
+ */
+struct evs_gap {
+	u64 from;
+	u64 to;
+	u64 lost;
+};
+
+/**
  * struct evs_cursor - a reader's place in a partition
  * @offset: the record wanted next
  * @pos: the batch that holds it, where @at is set
  * @rec: position of the record within that batch, 0: its first one
  * @at: @pos is known
- * @untold: a gap was found that the next read reports
  * @batch: header of the batch at @pos, where @rec is not 0
- * @gap_from: first offset of the last gap
- * @gap_to: one after its last
- * @lost: records lost in all
+ * @gap: what was lost
  * @view: folio being read
  */
 struct evs_cursor {
@@ -176,11 +187,8 @@ struct evs_cursor {
 	u64 pos;
 	u64 rec;
 	bool at;
-	bool untold;
 	struct evs_batch_info batch;
-	u64 gap_from;
-	u64 gap_to;
-	u64 lost;
+	struct evs_gap gap;
 	struct evs_view view;
 };
 
@@ -260,6 +268,7 @@ void evs_partition_exit_caches(void);
 struct evs_partition *evs_partition_new(u32 topic_id, u32 number, u8 segment_shift,
 					const struct evs_limits *limits,
 					wait_queue_head_t *any_wait);
+void evs_partition_refuse(struct evs_partition *p);
 void evs_partition_kill(struct evs_partition *p);
 void evs_partition_free(struct evs_partition *p);
 void evs_partition_configure(struct evs_partition *p, const struct evs_limits *limits);
@@ -284,6 +293,7 @@ bool evs_partition_writable(struct evs_partition *p);
 int evs_cursor_find(struct evs_partition *p, struct evs_cursor *c, struct evs_found *found);
 void evs_cursor_advance(struct evs_cursor *c, const struct evs_found *found);
 void evs_cursor_seek(struct evs_cursor *c, u64 offset);
+void evs_cursor_untell(struct evs_cursor *c, const struct evs_gap *before);
 int evs_cursor_locate(struct evs_partition *p, struct evs_cursor *c, u64 *pos);
 int evs_cursor_copy(struct evs_partition *p, struct evs_cursor *c, u64 pos, u32 len,
 		    struct iov_iter *to);

@@ -58,7 +58,7 @@ u64 evs_cursor_ready(struct evs_partition *p, const struct evs_cursor *c)
 	/* Pairs with the release in evs_reservation_publish(). */
 	u64 end = smp_load_acquire(&p->end_offset);
 
-	if (READ_ONCE(c->untold) || READ_ONCE(c->offset) < READ_ONCE(p->start_offset))
+	if (READ_ONCE(c->offset) < READ_ONCE(p->start_offset))
 		return U64_MAX;
 	if (READ_ONCE(c->offset) >= end)
 		return 0;
@@ -68,11 +68,26 @@ u64 evs_cursor_ready(struct evs_partition *p, const struct evs_cursor *c)
 static int evs_cursor_lost(struct evs_partition *p, struct evs_cursor *c, u64 start)
 {
 	trace_evstream_lost(p->topic_id, p->number, c->offset, start);
-	c->gap_from = c->offset;
-	c->gap_to = start;
-	c->lost += start - c->offset;
+	c->gap.from = c->offset;
+	c->gap.to = start;
+	c->gap.lost += start - c->offset;
 	evs_cursor_seek(c, start);
 	return -EPIPE;
+}
+
+/**
+ * evs_cursor_untell() - find a gap once more
+ * @c: the cursor, which has just found one
+ * @before: its gap before that
+ *
+ * For who has something to return first: the next look reports the gap.
+ */
+void evs_cursor_untell(struct evs_cursor *c, const struct evs_gap *before)
+{
+	u64 offset = c->gap.from;
+
+	c->gap = *before;
+	evs_cursor_seek(c, offset);
 }
 
 /*
@@ -358,7 +373,7 @@ ssize_t evs_cursor_read_single(struct evs_partition *p, struct evs_cursor *c, vo
 	u32 size, value, shift;
 	const u8 *at;
 
-	if (!c->at || c->rec || c->untold || c->offset >= end ||
+	if (!c->at || c->rec || c->offset >= end ||
 	    c->offset < READ_ONCE(p->start_offset) || READ_ONCE(p->dead))
 		return -EAGAIN;
 	if (c->pos < c->view.base || c->pos + EVS_BATCH_HEADER + 16 > c->view.end)
@@ -477,9 +492,12 @@ int evs_cursor_fetch(struct evs_partition *p, struct evs_cursor *c, struct iov_i
 	int ret;
 
 	while (!fatal_signal_pending(current)) {
+		struct evs_gap gap = c->gap;
 		struct iov_iter before = *to;
 
 		ret = evs_cursor_load(p, c);
+		if (ret == -EPIPE && !first)
+			evs_cursor_untell(c, &gap);
 		if (ret <= 0)
 			return first ? ret : 0;
 		if (c->batch.size > iov_iter_count(to)) {

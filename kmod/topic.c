@@ -85,6 +85,18 @@ static int evs_check_name(const char *name, struct evs_fault *fault)
 	return 0;
 }
 
+/* Before a segment size is made to go with it, which would be to blame. */
+static int evs_check_ring(u64 size, struct evs_fault *fault)
+{
+	if (size < 2 * EVSTREAM_SEGMENT_MIN)
+		return evs_fault(fault, EVS_SET_RING_SIZE,
+				 "a ring has at least 128 KiB: two of the smallest segments", -EINVAL);
+	if (size % EVSTREAM_SEGMENT_MIN)
+		return evs_fault(fault, EVS_SET_RING_SIZE,
+				 "a ring is a multiple of 64 KiB, the smallest segment", -EINVAL);
+	return 0;
+}
+
 /* What was not given follows from what was. */
 static void evs_config_defaults(struct evs_topic_config *c, u32 given)
 {
@@ -235,6 +247,9 @@ int evs_topic_create(const struct evs_topic_config *cfg, u32 given, struct evs_t
 	ret = evs_check_name(c->name, fault);
 	if (ret)
 		goto free_config;
+	ret = given & EVS_SET_RING_SIZE ? evs_check_ring(c->ring_size, fault) : 0;
+	if (ret)
+		goto free_config;
 	evs_config_defaults(c, given);
 	ret = evs_config_check(c, fault);
 	if (ret)
@@ -314,6 +329,9 @@ int evs_topic_delete(struct evs_topic *t)
 		return -ENOENT;
 	}
 	WRITE_ONCE(t->dead, true);
+	for (i = 0; i < t->partitions; i++)
+		evs_partition_refuse(t->partition[i]);
+	wake_up_all(&t->any_wait);
 	evs_nodes->remove(t);
 	hash_del(&t->hash);
 	xa_erase(&evs_topics_by_id, t->id);
@@ -325,7 +343,6 @@ int evs_topic_delete(struct evs_topic *t)
 		evs_partition_kill(t->partition[i]);
 		cond_resched();
 	}
-	wake_up_all(&t->any_wait);
 	evs_topic_put(t);
 	return 0;
 }

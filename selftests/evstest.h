@@ -36,7 +36,7 @@ struct evt_topic {
 };
 
 /* streamctl's exit status, or -1. */
-static inline __attribute__((format(printf, 1, 2))) int evt_streamctl(const char *fmt, ...)
+static inline __printf(1, 2) int evt_streamctl(const char *fmt, ...)
 {
 	char command[1024];
 	va_list args;

@@ -14,6 +14,9 @@
 #include "evstest.h"
 #include "evstream.h"
 
+/* Seconds after which a test hangs, on the slowest machine there is. */
+#define EVW_PATIENCE	240
+
 /**
  * struct evw_head - what a value begins with
  * @sum: CRC32C of all that follows

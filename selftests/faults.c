@@ -41,7 +41,7 @@ static char *pages(size_t len)
 
 static const uint32_t sizes[] = { 2, 100, 256, 257, 4000, 5000, 70000, 300000, 500000 };
 
-TEST_F(faults, half_of_the_buffer)
+TEST_F_TIMEOUT(faults, half_of_the_buffer, EVW_PATIENCE)
 {
 	const size_t room = 1 << 20;
 	char *p = pages(2 * room);
@@ -95,7 +95,7 @@ TEST_F(faults, half_of_the_buffer)
 	munmap(p, 2 * room);
 }
 
-TEST_F(faults, lines)
+TEST_F_TIMEOUT(faults, lines, EVW_PATIENCE)
 {
 	char *p = pages(2 * PAGE), buf[64] = "";
 	struct evstream_set_framing line = { .framing = EVSTREAM_FRAMING_LINE };
@@ -114,7 +114,7 @@ TEST_F(faults, lines)
 	munmap(p, 2 * PAGE);
 }
 
-TEST_F(faults, read_leaves_the_position)
+TEST_F_TIMEOUT(faults, read_leaves_the_position, EVW_PATIENCE)
 {
 	const size_t room = 1 << 19;
 	char *p = pages(2 * room), *value = malloc(room);
@@ -145,7 +145,7 @@ TEST_F(faults, read_leaves_the_position)
 	free(value);
 }
 
-#define TRIES	800
+#define TRIES	400
 
 enum shrink { SHRINK_UNMAP, SHRINK_PROTECT, SHRINK_DROP, SHRINK_PUNCH, SHRINK_TRUNCATE };
 
@@ -270,6 +270,11 @@ static const char *shrink_run(struct shrinking *s, int fd)
 	}
 	atomic_store(&s->stop, 1);
 	i = evw_join(&crew);
+	/* Now that it is whole again. */
+	if (ret >= 0 || ret == -EFAULT)
+		ret = EVT(write(fd, s->buf, s->len));
+	if (ret == (long long)s->len)
+		s->ok++;
 	munmap(s->buf, s->len);
 	close(s->memfd);
 	if (i || n < TRIES) {
@@ -303,14 +308,14 @@ static const char *shrink_run(struct shrinking *s, int fd)
 		big++;
 	}
 	free(buf);
-	if (!big || !next)
+	if (!big)
 		return "nothing was read back";
 	printf("# %lld written, %lld refused\n", s->ok, s->failed);
 	return NULL;
 }
 
 #define SHRINK_TEST(name, _how)							\
-	TEST_F_TIMEOUT(faults, name, 100)					\
+	TEST_F_TIMEOUT(faults, name, EVW_PATIENCE)					\
 	{									\
 		struct shrinking s = { .topic = &self->topic, .how = (_how) };	\
 		const char *why = shrink_run(&s, self->fd);			\
@@ -423,7 +428,7 @@ FIXTURE_TEARDOWN(stuck)
 }
 
 /* While a producer is stuck in its own memory, all others go on, in any way. */
-TEST_F_TIMEOUT(stuck, producer, 60)
+TEST_F_TIMEOUT(stuck, producer, EVW_PATIENCE)
 {
 	struct stuck s = { .fd = self->fd, .buf = self->buf, .len = variant->len };
 	char *give = malloc(1 << 20), *page, small[100], *log;
@@ -482,7 +487,7 @@ TEST_F_TIMEOUT(stuck, producer, 60)
 }
 
 /* The topic goes while it is stuck. */
-TEST_F_TIMEOUT(stuck, producer_of_a_deleted_topic, 60)
+TEST_F_TIMEOUT(stuck, producer_of_a_deleted_topic, EVW_PATIENCE)
 {
 	struct stuck s = { .fd = self->fd, .buf = self->buf, .len = variant->len };
 	char *give = calloc(1, 1 << 20), *page;
@@ -503,7 +508,7 @@ TEST_F_TIMEOUT(stuck, producer_of_a_deleted_topic, 60)
 }
 
 /* A reader that is stuck: the ring goes on, what it gets is what it was. */
-TEST_F_TIMEOUT(stuck, reader, 60)
+TEST_F_TIMEOUT(stuck, reader, EVW_PATIENCE)
 {
 	struct stuck s = { .fd = self->fd, .buf = self->buf, .len = 1 << 20 };
 	char *value = malloc(500000), *give = calloc(1, 1 << 20), *page;
@@ -547,7 +552,7 @@ TEST_F_TIMEOUT(stuck, reader, 60)
 }
 
 /* The mapped log as the source of other calls. */
-TEST_F(faults, out_of_the_map)
+TEST_F_TIMEOUT(faults, out_of_the_map, EVW_PATIENCE)
 {
 	size_t len = 200000;
 	char *log, *copy = malloc(len), path[] = "/tmp/evstream-XXXXXX";
@@ -603,7 +608,7 @@ TEST_F(faults, out_of_the_map)
 }
 
 /* From the log into the log. */
-TEST_F(faults, into_itself)
+TEST_F_TIMEOUT(faults, into_itself, EVW_PATIENCE)
 {
 	static const uint32_t lens[] = { 10, 256, 257, 5000, 100000, 300000 };
 	size_t len = 4 << 20;
@@ -632,7 +637,7 @@ TEST_F(faults, into_itself)
 }
 
 /* A socket that takes less than a record: the file's place is what it was. */
-TEST_F(faults, short_sendfile)
+TEST_F_TIMEOUT(faults, short_sendfile, EVW_PATIENCE)
 {
 	char *value = calloc(1, 400000);
 	int sockets[2], size = 4096;

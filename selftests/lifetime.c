@@ -2,6 +2,7 @@
 /*
  * Producers, readers, topics and the module come and go while others work.
  */
+#include <dirent.h>
 #include <sys/epoll.h>
 
 #include "evwork.h"
@@ -85,7 +86,7 @@ static const char *killed_record(const struct evs_record *rec, void *arg)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(lifetime, producers_killed, 100)
+TEST_F_TIMEOUT(lifetime, producers_killed, EVW_PATIENCE)
 {
 	struct killed_shared *s = evw_shared(sizeof(*s));
 	struct killed_walk walk = {};
@@ -130,7 +131,7 @@ TEST_F_TIMEOUT(lifetime, producers_killed, 100)
 	EXPECT_EQ(1, evw_counter(&self->topic, 0, "writers"));
 }
 
-TEST_F(lifetime, readers_killed)
+TEST_F_TIMEOUT(lifetime, readers_killed, EVW_PATIENCE)
 {
 	pid_t pid[6];
 	int i;
@@ -171,10 +172,16 @@ TEST_F(lifetime, readers_killed)
 	EXPECT_EQ(0, evw_counter(&self->topic, 0, "readers"));
 }
 
+struct doomed {
+	struct evt_topic topic;
+	atomic_int deleted;
+};
+
 /* Who works on a topic until it is gone: NULL when it learns so as it should. */
 static const char *work_until_dead(void *arg, int index, struct evw_worker *w)
 {
-	struct evt_topic *t = arg;
+	struct doomed *d = arg;
+	struct evt_topic *t = &d->topic;
 	int any = index % 2, fd = evt_open(t, any ? EVT_ANY : 0, O_RDWR);
 	struct evstream_set_framing line = { .framing = EVSTREAM_FRAMING_LINE };
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -236,7 +243,9 @@ static const char *work_until_dead(void *arg, int index, struct evw_worker *w)
 	}
 	if (ret != -ENODEV)
 		return evw_why(w, "kind %d: %lld (%s)", index, ret, strerror(-ret));
-	/* And nothing else from now on. */
+	/* And nothing else from the moment that the deletion is done. */
+	while (!atomic_load(&d->deleted))
+		sched_yield();
 	if (EVT(write(fd, buf, 1)) != -ENODEV || EVT(read(fd, buf, 1)) != -ENODEV ||
 	    EVT(lseek(fd, 0, SEEK_SET)) != -ENODEV || EVT(ioctl(fd, EVSTREAM_IOC_FETCH, &a)) != -ENODEV ||
 	    !(evt_poll(fd, 0) & POLLHUP))
@@ -247,7 +256,7 @@ static const char *work_until_dead(void *arg, int index, struct evw_worker *w)
 }
 
 FIXTURE(deleted) {
-	struct evt_topic topic;
+	int none;
 };
 
 FIXTURE_VARIANT(deleted) {
@@ -266,24 +275,27 @@ FIXTURE_VARIANT_ADD(deleted, blocked) {
 FIXTURE_SETUP(deleted) { }
 FIXTURE_TEARDOWN(deleted) { }
 
-TEST_F_TIMEOUT(deleted, under_load, 100)
+TEST_F_TIMEOUT(deleted, under_load, EVW_PATIENCE)
 {
+	struct doomed *d = evw_shared(sizeof(*d));
 	struct evw_crew crew;
 	uint64_t rnd = 1;
 	int round, i, fd;
 
-	for (round = 0; round < 6; round++) {
-		long long end = 50 + evw_random(&rnd) % 100;
+	for (round = 0; round < 3; round++) {
+		long long end = 20 + evw_random(&rnd) % 20;
 
-		ASSERT_EQ(0, evt_create(&self->topic, variant->options));
-		fd = evt_open(&self->topic, 0, O_RDONLY);
+		atomic_store(&d->deleted, 0);
+		ASSERT_EQ(0, evt_create(&d->topic, variant->options));
+		fd = evt_open(&d->topic, 0, O_RDONLY);
 		evw_crew_init(&crew, variant->processes);
 		for (i = 0; i < 14; i++)
-			evw_start(&crew, work_until_dead, &self->topic, i);
-		while (evt_end(fd, 0) < end || evw_counter(&self->topic, 0, "readers") < 9)
+			evw_start(&crew, work_until_dead, d, i);
+		while (evt_end(fd, 0) < end || evw_counter(&d->topic, 0, "writers") < 7)
 			sched_yield();
 		EXPECT_EQ(-EWOULDBLOCK, rmmod());
-		EXPECT_EQ(0, evt_delete(&self->topic));
+		EXPECT_EQ(0, evt_delete(&d->topic));
+		atomic_store(&d->deleted, 1);
 		EXPECT_EQ(-EWOULDBLOCK, rmmod());
 		EXPECT_EQ(0, evw_join(&crew));
 		EXPECT_EQ(-ENODEV, evt_end(fd, 0));
@@ -292,7 +304,7 @@ TEST_F_TIMEOUT(deleted, under_load, 100)
 }
 
 /* Waiting for nothing but the end. */
-TEST_F(lifetime, poll_hup_only)
+TEST_F_TIMEOUT(lifetime, poll_hup_only, EVW_PATIENCE)
 {
 	int fds[4], i;
 	pid_t pid[4];
@@ -315,7 +327,7 @@ TEST_F(lifetime, poll_hup_only)
 		EXPECT_EQ(0, evt_wait(pid[i]));
 }
 
-TEST_F(lifetime, epoll_hup_only)
+TEST_F_TIMEOUT(lifetime, epoll_hup_only, EVW_PATIENCE)
 {
 	struct epoll_event event = { .events = EPOLLET };
 	int ep = epoll_create1(0);
@@ -335,7 +347,7 @@ TEST_F(lifetime, epoll_hup_only)
 }
 
 /* A full ring that blocks, and a line that waits for its end: the close does not hang. */
-TEST_F_TIMEOUT(lifetime, close_full, 20)
+TEST_F_TIMEOUT(lifetime, close_full, EVW_PATIENCE)
 {
 	char *buf = calloc(1, 30000);
 	int i, done[2];
@@ -380,25 +392,33 @@ TEST_F_TIMEOUT(lifetime, close_full, 20)
 	free(buf);
 }
 
+struct makers {
+	struct evt_topic topic;
+	atomic_int done;
+	_Atomic long long opened;
+};
+
 static const char *make_and_break(void *arg, int index, struct evw_worker *w)
 {
-	struct evt_topic *t = arg;
+	struct makers *m = arg;
+	struct evt_topic *t = &m->topic;
 	char path[128];
-	int i, fd, n = 0;
+	int i, fd;
 
 	evt_path(t, index % 2 ? EVT_ANY : 0, path, sizeof(path));
 	if (index < 3) {
-		for (i = 0; i < 25; i++) {
+		for (i = 0; i < 8; i++) {
 			int c = evt_streamctl("topic create %s -p 3 >/dev/null 2>&1", t->name);
 			int d = evt_streamctl("topic delete %s >/dev/null 2>&1", t->name);
 
 			if ((c && c != 2) || (d && d != 2))
 				return evw_why(w, "create %d, delete %d", c, d);
 		}
+		m->done++;
 		return NULL;
 	}
 	/* Opens, and uses what it got. */
-	for (i = 0; i < 20000; i++) {
+	while (m->done < 3) {
 		char buf[100] = "";
 		long long ret;
 
@@ -408,7 +428,7 @@ static const char *make_and_break(void *arg, int index, struct evw_worker *w)
 				return evw_why(w, "open: %s", strerror(errno));
 			continue;
 		}
-		n++;
+		m->opened++;
 		ret = EVT(write(fd, buf, sizeof(buf)));
 		if (ret != sizeof(buf) && ret != -ENODEV)
 			return evw_why(w, "write: %s", strerror(-ret));
@@ -428,22 +448,25 @@ static const char *make_and_break(void *arg, int index, struct evw_worker *w)
 	return NULL;
 }
 
-TEST_F_TIMEOUT(lifetime, one_name_many_makers, 100)
+TEST_F_TIMEOUT(lifetime, one_name_many_makers, EVW_PATIENCE)
 {
-	struct evt_topic t = { .name = "lifetime-race" };
+	struct makers *m = evw_shared(sizeof(*m));
+	const char *name = m->topic.name;
 	struct evw_crew crew;
 	int i;
 
+	strcpy(m->topic.name, "lifetime-race");
 	evw_crew_init(&crew, true);
 	for (i = 0; i < 6; i++)
-		evw_start(&crew, make_and_break, &t, i);
+		evw_start(&crew, make_and_break, m, i);
 	EXPECT_EQ(0, evw_join(&crew));
+	EXPECT_LT(0, m->opened);
 	/* Nothing is left of it, and it can be made again. */
-	evt_streamctl("topic delete %s >/dev/null 2>&1", t.name);
+	evt_streamctl("topic delete %s >/dev/null 2>&1", name);
 	EXPECT_NE(0, access("/dev/stream/lifetime-race", F_OK));
-	EXPECT_EQ(0, evt_streamctl("topic create %s >/dev/null", t.name));
+	EXPECT_EQ(0, evt_streamctl("topic create %s >/dev/null", name));
 	EXPECT_EQ(0, access("/dev/stream/lifetime-race/any", F_OK));
-	EXPECT_EQ(0, evt_delete(&t));
+	EXPECT_EQ(0, evt_delete(&m->topic));
 	EXPECT_NE(0, access("/dev/stream/lifetime-race", F_OK));
 }
 
@@ -484,7 +507,7 @@ static const char *use_while_set(void *arg, int index, struct evw_worker *w)
 	return seq > 10 ? NULL : "it was hardly ever there";
 }
 
-TEST_F_TIMEOUT(lifetime, set_while_used, 100)
+TEST_F_TIMEOUT(lifetime, set_while_used, EVW_PATIENCE)
 {
 	static const char *const sets[] = {
 		"ring=128K", "mode=0600", "ring=1M", "owner=1000", "mode=0666", "ring=256K",
@@ -503,7 +526,7 @@ TEST_F_TIMEOUT(lifetime, set_while_used, 100)
 	evw_crew_init(&crew, true);
 	for (i = 0; i < 3; i++)
 		evw_start(&crew, use_while_set, s, i);
-	for (i = 0; i < 36; i++) {
+	for (i = 0; i < 12; i++) {
 		const char *what = sets[i % (sizeof(sets) / sizeof(sets[0]))];
 
 		/* The ring is full most of the time: producers must not fail for long. */
@@ -528,6 +551,40 @@ TEST_F_TIMEOUT(lifetime, set_while_used, 100)
 	TH_LOG("%lld opens found no node for a moment", s->absent);
 }
 
+static const char *const ceiling_names[] = { "max_topics", "max_partitions", "max_bytes" };
+
+FIXTURE(ceilings) {
+	long long was[3];
+	struct evt_topic t[3];
+};
+
+/* Topics there are, or partitions of all of them. */
+static int count(bool partitions)
+{
+	DIR *top = opendir("/dev/stream"), *dir;
+	struct dirent *topic, *node;
+	char path[300];
+	int n = 0;
+
+	while (top && (topic = readdir(top))) {
+		if (topic->d_name[0] == '.')
+			continue;
+		if (!partitions) {
+			n++;
+			continue;
+		}
+		snprintf(path, sizeof(path), "/dev/stream/%s", topic->d_name);
+		dir = opendir(path);
+		while (dir && (node = readdir(dir)))
+			n += node->d_name[0] >= '0' && node->d_name[0] <= '9';
+		if (dir)
+			closedir(dir);
+	}
+	if (top)
+		closedir(top);
+	return n;
+}
+
 /* A ceiling for the length of a test. */
 static int ceiling(const char *name, long long value)
 {
@@ -538,31 +595,47 @@ static int ceiling(const char *name, long long value)
 	return evw_write_file(path, text);
 }
 
-TEST_F(lifetime, ceilings)
+FIXTURE_SETUP(ceilings)
 {
-	long long topics = evw_number(PARAMETERS "max_topics", "");
-	long long partitions = evw_number(PARAMETERS "max_partitions", "");
-	long long bytes = evw_number(PARAMETERS "max_bytes", "");
-	struct evt_topic t[3];
+	char path[128];
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), PARAMETERS "%s", ceiling_names[i]);
+		self->was[i] = evw_number(path, "");
+		ASSERT_LE(0, self->was[i]);
+	}
+}
+
+FIXTURE_TEARDOWN(ceilings)
+{
+	int i;
+
+	for (i = 0; i < 3; i++)
+		EXPECT_EQ(0, ceiling(ceiling_names[i], self->was[i]));
+}
+
+TEST_F_TIMEOUT(ceilings, are_kept, EVW_PATIENCE)
+{
+	struct evt_topic *t = self->t;
 	char *buf = calloc(1, 65536);
 	int fd, i;
 
-	ASSERT_LT(0, topics);
-	EXPECT_EQ(0, ceiling("max_topics", 2));
+	EXPECT_EQ(0, ceiling("max_topics", count(false) + 2));
 	EXPECT_EQ(0, evt_create(&t[0], ""));
 	EXPECT_EQ(0, evt_create(&t[1], ""));
 	EXPECT_EQ(2, evt_create(&t[2], "2>/dev/null"));
 	EXPECT_EQ(0, evt_delete(&t[0]));
 	EXPECT_EQ(0, evt_create(&t[2], ""));
-	EXPECT_EQ(0, ceiling("max_topics", topics));
+	EXPECT_EQ(0, ceiling("max_topics", self->was[0]));
 
-	EXPECT_EQ(0, ceiling("max_partitions", 10));
+	EXPECT_EQ(0, ceiling("max_partitions", count(true) + 8));
 	EXPECT_EQ(2, evt_create(&t[0], "-p 9 2>/dev/null"));
 	EXPECT_EQ(0, evt_create(&t[0], "-p 8"));
 	EXPECT_EQ(0, evt_delete(&t[0]));
 	EXPECT_EQ(0, evt_delete(&t[1]));
 	EXPECT_EQ(0, evt_delete(&t[2]));
-	EXPECT_EQ(0, ceiling("max_partitions", partitions));
+	EXPECT_EQ(0, ceiling("max_partitions", self->was[1]));
 
 	/* Bytes of all: a topic that overwrites goes on with less, another is told. */
 	EXPECT_EQ(0, ceiling("max_bytes", 4 << 20));
@@ -584,14 +657,14 @@ TEST_F(lifetime, ceilings)
 	EXPECT_EQ(0, ceiling("max_bytes", 8 << 20));
 	EXPECT_EQ(65536, write(fd, buf, 65536));
 	close(fd);
-	EXPECT_EQ(0, ceiling("max_bytes", bytes));
+	EXPECT_EQ(0, ceiling("max_bytes", self->was[2]));
 	EXPECT_EQ(0, evt_delete(&t[0]));
 	EXPECT_EQ(0, evt_delete(&t[1]));
 	free(buf);
 }
 
 /* A producer in a control group that has no memory for the ring. */
-TEST_F_TIMEOUT(lifetime, memory_of_the_producer, 60)
+TEST_F_TIMEOUT(lifetime, memory_of_the_producer, EVW_PATIENCE)
 {
 	const char *group = "/sys/fs/cgroup/evstream-lifetime";
 	char path[128];
@@ -645,7 +718,7 @@ TEST_F_TIMEOUT(lifetime, memory_of_the_producer, 60)
 }
 
 /* Loaded and unloaded, with topics and files in between. */
-TEST_F_TIMEOUT(lifetime, load_and_unload, 60)
+TEST_F_TIMEOUT(lifetime, load_and_unload, EVW_PATIENCE)
 {
 	long long topics = evw_number(PARAMETERS "max_topics", "");
 	long long partitions = evw_number(PARAMETERS "max_partitions", "");
@@ -656,7 +729,7 @@ TEST_F_TIMEOUT(lifetime, load_and_unload, 60)
 	snprintf(command, sizeof(command),
 		 "modprobe evstream max_topics=%lld max_partitions=%lld max_bytes=%lld",
 		 topics, partitions, bytes);
-	for (i = 0; i < 8; i++) {
+	for (i = 0; i < 5; i++) {
 		ASSERT_EQ(0, evt_create(&self->topic, "-p 4 --segment 64K --ring 128K"));
 		self->fd = evt_open(&self->topic, i % 2 ? EVT_ANY : 3, O_RDWR);
 		ASSERT_LE(0, self->fd);

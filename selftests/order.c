@@ -268,7 +268,7 @@ static const char *consume(void *arg, int index, struct evw_worker *w)
 	return why;
 }
 
-TEST_F_TIMEOUT(order, eight_producers_four_readers, 120)
+TEST_F_TIMEOUT(order, eight_producers_four_readers, EVW_PATIENCE)
 {
 	struct evw_crew crew;
 	int i;
@@ -287,7 +287,7 @@ TEST_F_TIMEOUT(order, eight_producers_four_readers, 120)
 }
 
 /* The log's own bytes: FETCH returns what is mapped, at the position it tells. */
-TEST_F_TIMEOUT(order, fetch_is_the_log, 120)
+TEST_F_TIMEOUT(order, fetch_is_the_log, EVW_PATIENCE)
 {
 	struct evw_crew crew;
 	struct evstream_stat st;
@@ -357,7 +357,7 @@ static const char *append_on(void *arg, int index, struct evw_worker *w)
 }
 
 /* Where SEEK says that a record will be, it is: not behind that place. */
-TEST_F_TIMEOUT(order, seek_latest, 120)
+TEST_F_TIMEOUT(order, seek_latest, EVW_PATIENCE)
 {
 	struct race race = { .topic = &self->s->topic, .len = 64 };
 	struct evw_crew crew;
@@ -392,7 +392,7 @@ TEST_F_TIMEOUT(order, seek_latest, 120)
 }
 
 /* A time that is just now being appended. */
-TEST_F_TIMEOUT(order, seek_time_of_what_is_being_filled, 120)
+TEST_F_TIMEOUT(order, seek_time_of_what_is_being_filled, EVW_PATIENCE)
 {
 	struct race race = { .topic = &self->s->topic, .len = 4200 };
 	long long end = 0, last = 0, ret = 0;
@@ -426,7 +426,7 @@ TEST_F_TIMEOUT(order, seek_time_of_what_is_being_filled, 120)
 }
 
 /* Batches that stand for more offsets than any number of bytes: refused, or found. */
-TEST_F(order, huge_counts)
+TEST_F_TIMEOUT(order, huge_counts, EVW_PATIENCE)
 {
 	struct evs_builder *b;
 	struct evs_record rec = { .timestamp = -1, .key_len = -1, .value = "x", .value_len = 1 };

@@ -176,6 +176,7 @@ TEST_F(records, nonblocking)
 {
 	int fd = evt_open(&self->topic, 0, O_RDONLY | O_NONBLOCK);
 	char c;
+	struct iovec v = { &c, 1 };
 
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(-EAGAIN, EVT(read(fd, &c, 1)));
@@ -190,7 +191,6 @@ TEST_F(records, nonblocking)
 	EXPECT_EQ(-EAGAIN, EVT(read(fd, &c, 1)));
 	/* And for one call. */
 	EXPECT_EQ(0, fcntl(fd, F_SETFL, 0));
-	struct iovec v = { &c, 1 };
 	EXPECT_EQ(-EAGAIN, EVT(preadv2(fd, &v, 1, -1, RWF_NOWAIT)));
 	close(fd);
 }

@@ -347,33 +347,33 @@ static void ring_run(struct __test_metadata *_metadata, struct ring_shared *s, b
 	EXPECT_LT(0, s->gaps[0]);
 }
 
-TEST_F_TIMEOUT(ring, small_records, 200)
+TEST_F_TIMEOUT(ring, small_records, EVW_PATIENCE)
 {
 	*self->s = (struct ring_shared){ .partitions = 1, .total = 100000, .fill = 100 };
 	ring_run(_metadata, self->s, false);
 }
 
-TEST_F_TIMEOUT(ring, large_records, 200)
+TEST_F_TIMEOUT(ring, large_records, EVW_PATIENCE)
 {
 	*self->s = (struct ring_shared){ .partitions = 1, .total = 4000, .fill = 25000 };
 	ring_run(_metadata, self->s, true);
 }
 
-TEST_F_TIMEOUT(ring, lines, 200)
+TEST_F_TIMEOUT(ring, lines, EVW_PATIENCE)
 {
 	*self->s = (struct ring_shared){ .partitions = 1, .total = 80000, .fill = 60,
 					 .lines = true };
 	ring_run(_metadata, self->s, true);
 }
 
-TEST_F_TIMEOUT(ring, any, 200)
+TEST_F_TIMEOUT(ring, any, EVW_PATIENCE)
 {
 	*self->s = (struct ring_shared){ .partitions = 3, .total = 15000, .fill = 300 };
 	ring_run(_metadata, self->s, false);
 }
 
 /* Millions, by whom they cost little: what is lost is a number, and right. */
-TEST_F_TIMEOUT(ring, millions, 200)
+TEST_F_TIMEOUT(ring, millions, EVW_PATIENCE)
 {
 	static struct evstream_record rec[EVSTREAM_APPEND_MAX];
 	struct evstream_append a = { .records = (uintptr_t)rec, .nr_records = EVSTREAM_APPEND_MAX,
@@ -425,7 +425,7 @@ TEST_F_TIMEOUT(ring, millions, 200)
 }
 
 /* The pages of the ring are there no more once the topic is deleted. */
-TEST_F_TIMEOUT(ring, memory_comes_back, 100)
+TEST_F_TIMEOUT(ring, memory_comes_back, EVW_PATIENCE)
 {
 	char *buf = calloc(1, 1 << 20);
 	long long before, held;
@@ -452,7 +452,7 @@ TEST_F_TIMEOUT(ring, memory_comes_back, 100)
  * What segments cost beside their bytes: a control group is charged with it, and
  * shall be discharged of it.
  */
-TEST_F_TIMEOUT(ring, segments_leave_nothing, 100)
+TEST_F_TIMEOUT(ring, segments_leave_nothing, EVW_PATIENCE)
 {
 	const char *group = "/sys/fs/cgroup/evstream-ring";
 	char path[128], *buf;
@@ -499,7 +499,7 @@ TEST_F_TIMEOUT(ring, segments_leave_nothing, 100)
 
 
 /* A FETCH that wants much from an offset which is dropped meanwhile. */
-TEST_F_TIMEOUT(ring, fetch_lapped, 30)
+TEST_F_TIMEOUT(ring, fetch_lapped, EVW_PATIENCE)
 {
 	char buf[1000] = "";
 	pid_t pid;
@@ -523,7 +523,7 @@ TEST_F_TIMEOUT(ring, fetch_lapped, 30)
 }
 
 /* The ring made smaller under readers: as any other overrun. */
-TEST_F(ring, shrink)
+TEST_F_TIMEOUT(ring, shrink, EVW_PATIENCE)
 {
 	char buf[1000] = "";
 	struct evstream_gap g = {};

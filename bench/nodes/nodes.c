@@ -25,6 +25,32 @@ static char *nodes_devnode(const struct device *dev, umode_t *mode)
 	return kasprintf(GFP_KERNEL, "nodes/%u/%u", MINOR(dev->devt) / 4, MINOR(dev->devt) % 4);
 }
 
+static void nodes_release(struct device *dev)
+{
+	kfree(dev);
+}
+
+/* As device_create(), without power management, which a node needs as little. */
+static int nodes_add(unsigned int number)
+{
+	struct device *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
+	int ret;
+
+	if (!dev)
+		return -ENOMEM;
+	device_initialize(dev);
+	dev->class = class;
+	dev->devt = devt + number;
+	dev->release = nodes_release;
+	device_set_pm_not_required(dev);
+	ret = dev_set_name(dev, "nodes-%u", number);
+	if (!ret)
+		ret = device_add(dev);
+	if (ret)
+		put_device(dev);
+	return ret;
+}
+
 static void nodes_remove(unsigned int made)
 {
 	while (made--)
@@ -56,11 +82,10 @@ static int __init nodes_init(void)
 	}
 	class->devnode = nodes_devnode;
 	for (i = 0; i < count; i++) {
-		struct device *dev = device_create(class, NULL, devt + i, NULL, "nodes-%u", i);
-
-		if (IS_ERR(dev)) {
+		ret = nodes_add(i);
+		if (ret) {
 			nodes_remove(i);
-			return PTR_ERR(dev);
+			return ret;
 		}
 	}
 	return 0;

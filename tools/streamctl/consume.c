@@ -410,7 +410,7 @@ static int consume(int argc, char **argv)
 	struct start start = { .where = START_BEGINNING };
 	struct consumer c = { .left = UINT64_MAX };
 	const char *format = "%s\\n", *fault;
-	int partition = -1, opt, status;
+	int partition = -1, opt, status, flushed;
 	uint64_t v;
 
 	while ((opt = getopt_long(argc, argv, COMMON_OPTIONS "p:o:c:ef:J", options,
@@ -459,7 +459,9 @@ static int consume(int argc, char **argv)
 	stop_on(SIGINT);
 	stop_on(SIGTERM);
 	status = consume_all(&c);
-	flush_output(&c.output);
+	flushed = flush_output(&c.output);
+	if (!status)
+		status = flushed;
 	return status ? status : c.incomplete ? EXIT_KERNEL : EXIT_OK;
 }
 

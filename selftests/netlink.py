@@ -1,0 +1,379 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The netlink family by raw sockets: what it answers, and to what is malformed."""
+import errno
+import os
+import random
+import socket
+import struct
+
+import evstest as t
+from evstest import Topic, eq, ok
+
+NEW, DEL, GET, SET, PARTITION = 1, 2, 3, 4, 5
+NEW_NTF, DEL_NTF, SET_NTF = 6, 7, 8
+ID, NAME, PARTITIONS, SEGMENT, RING, MAX_RECORD, FRAMING, FULL = range(1, 9)
+UID, GID, MODE, RETENTION_MS, RETENTION_BYTES, CREATED = range(9, 15)
+REQUEST, ACK, DUMP = 1, 4, 0x300
+ERROR, DONE = 2, 3
+NESTED = 0x8000
+
+
+def attr(number, data, length=None):
+    data = bytes(data)
+    length = 4 + len(data) if length is None else length
+    return struct.pack("=HH", length, number) + data + bytes(-len(data) % 4)
+
+
+def u32(number, value):
+    return attr(number, struct.pack("=I", value))
+
+
+def u64(number, value):
+    return attr(number, struct.pack("=Q", value))
+
+
+def text(number, value):
+    return attr(number, value.encode() + b"\0")
+
+
+def attrs_of(data):
+    found = {}
+    while len(data) >= 4:
+        length, number = struct.unpack_from("=HH", data)
+        found[number & 0x3FFF] = data[4:length]
+        data = data[(length + 3) & ~3 :]
+    return found
+
+
+class Answer:
+    """What a request got: errno (0: fine), the message, the attribute at fault, replies."""
+
+    def __init__(self):
+        self.errno = None
+        self.message = ""
+        self.offset = None
+        self.missing = None
+        self.replies = []
+
+
+class Netlink:
+    def __init__(self):
+        self.sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 16)
+        self.sock.setsockopt(270, 11, 1)  # NETLINK_EXT_ACK
+        self.sock.setsockopt(270, 12, 1)  # NETLINK_GET_STRICT_CHK
+        self.sock.bind((0, 0))
+        self.sock.settimeout(30)
+        Topic.stack.callback(self.sock.close)
+        self.seq = 0
+        self.family, self.groups = 0x10, {}
+        found = self.ask(3, text(2, "evstream"), version=2).replies[0]
+        self.family = struct.unpack("=H", found[1])[0]
+        for group in attrs_of(found[7]).values():
+            group = attrs_of(group)
+            self.groups[group[1][:-1].decode()] = struct.unpack("=I", group[2])[0]
+
+    def message(self, cmd, attrs=b"", flags=REQUEST | ACK, version=1, length=None):
+        self.seq += 1
+        body = struct.pack("=BBH", cmd, version, 0) + attrs
+        length = 16 + len(body) if length is None else length
+        return struct.pack("=IHHII", length, self.family, flags, self.seq, 0) + body
+
+    def ask(self, cmd, attrs=b"", flags=REQUEST | ACK, version=1):
+        return self.send(self.message(cmd, attrs, flags, version), flags & DUMP)
+
+    def send(self, message, dump=False):
+        self.sock.send(message)
+        answer = Answer()
+        while answer.errno is None:
+            data = self.sock.recv(1 << 17)
+            while len(data) >= 16:
+                length, kind, flags, seq, _ = struct.unpack_from("=IHHII", data)
+                body, data = data[16:length], data[(length + 3) & ~3 :]
+                eq(seq, self.seq, "the sequence number")
+                if kind in (ERROR, DONE):
+                    self._result(answer, kind, flags, body, len(message))
+                else:
+                    answer.replies.append(attrs_of(body[4:]))
+        return answer
+
+    @staticmethod
+    def _result(answer, kind, flags, body, size):
+        answer.errno = -struct.unpack_from("=i", body)[0]
+        extra = 4
+        if kind == ERROR:
+            # An error brings the request back, where it is not capped.
+            extra += 16 if flags & 0x100 or not answer.errno else (size + 3) & ~3
+        if flags & 0x200:
+            tlvs = attrs_of(body[extra:])
+            answer.message = tlvs.get(1, b"\0")[:-1].decode()
+            if 2 in tlvs:
+                answer.offset = struct.unpack("=I", tlvs[2])[0]
+            if 5 in tlvs:
+                answer.missing = struct.unpack("=I", tlvs[5])[0]
+
+    def get(self, name):
+        return self.ask(GET, text(NAME, name))
+
+
+def refused(answer, code, what="", message=True):
+    name = errno.errorcode.get(answer.errno, answer.errno)
+    eq(name, errno.errorcode[code], f"{what} ({answer.message!r})")
+    if message:
+        ok(answer.message, f"{what}: a message says why")
+
+
+def test_family():
+    nl = Netlink()
+    ok(nl.family >= 0x13, "its number")
+    eq(list(nl.groups), ["topics"])
+
+
+def test_create_get_set_delete():
+    nl = Netlink()
+    answer = nl.ask(NEW, text(NAME, "nl") + u32(PARTITIONS, 3) + u32(RING, 1 << 20) + u64(SEGMENT, 1 << 16))
+    eq((answer.errno, answer.message), (0, ""))
+    reply = answer.replies[0]
+    eq(reply[NAME], b"nl\0")
+    eq(struct.unpack("=I", reply[PARTITIONS])[0], 3)
+    got = nl.get("nl")
+    eq((got.errno, got.replies), (0, [reply]))
+    eq(sorted(reply), [*range(ID, CREATED + 1)])
+    eq(nl.ask(SET, text(NAME, "nl") + u32(FRAMING, 1)).errno, 0)
+    eq(nl.get("nl").replies[0][FRAMING], struct.pack("=I", 1))
+    eq(nl.ask(DEL, text(NAME, "nl")).errno, 0)
+    refused(nl.get("nl"), errno.ENOENT)
+
+
+def test_dumps():
+    nl = Netlink()
+    eq(nl.ask(GET, flags=REQUEST | DUMP).replies, [])
+    topics = [Topic("-p", "3") for _ in range(40)]
+    got = nl.ask(GET, flags=REQUEST | DUMP)
+    eq((got.errno, [r[NAME][:-1].decode() for r in got.replies]), (0, [x.name for x in topics]))
+    parts = nl.ask(PARTITION, flags=REQUEST | DUMP)
+    eq([(r[1][:-1].decode(), r[2][0]) for r in parts.replies],
+       [(x.name, p) for x in topics for p in range(3)])
+    one = nl.ask(PARTITION, text(1, topics[7].name), flags=REQUEST | DUMP)
+    eq([(r[1][:-1].decode(), r[2][0]) for r in one.replies], [(topics[7].name, p) for p in range(3)])
+    single = nl.ask(PARTITION, text(1, topics[7].name) + u32(2, 1))
+    eq(len(single.replies), 1)
+    refused(nl.ask(PARTITION, text(1, "nothing"), flags=REQUEST | DUMP), errno.ENOENT)
+    refused(nl.ask(GET, text(NAME, topics[0].name), flags=REQUEST | DUMP), errno.EINVAL)
+
+
+def test_dump_of_a_large_topic():
+    topic = Topic("-p", "1000", "--segment", "64K", "--ring", "128K")
+    nl = Netlink()
+    got = nl.ask(PARTITION, text(1, topic.name), flags=REQUEST | DUMP)
+    eq([struct.unpack("=I", r[2])[0] for r in got.replies], list(range(1000)))
+
+
+def test_errors_name_their_attribute():
+    nl = Netlink()
+    good = text(NAME, "nl") + u32(FRAMING, 0)
+    for bad in (
+        u32(PARTITIONS, 0),
+        u32(PARTITIONS, 4097),
+        u32(PARTITIONS, 0xFFFFFFFF),
+        u64(SEGMENT, 0),
+        u64(SEGMENT, 0xFFFF),
+        u64(SEGMENT, 0x10001),
+        u64(SEGMENT, 1 << 31),
+        u64(SEGMENT, 1 << 63),
+        u64(SEGMENT, (1 << 64) - 1),
+        u64(RING, 0),
+        u64(RING, 1),
+        u64(RING, 100),
+        u64(RING, (1 << 64) - 1),
+        u64(RING, 1 << 45),
+        u32(MAX_RECORD, 0),
+        u32(MAX_RECORD, (16 << 20) + 1),
+        u32(MAX_RECORD, 0xFFFFFFFF),
+        u32(FULL, 3),
+        u32(FULL, 0xFFFFFFFF),
+        u32(UID, 0xFFFFFFFF),
+        u32(GID, 0xFFFFFFFF),
+        u32(MODE, 0o1000),
+        u32(MODE, 0o777),
+        u32(MODE, 0x10180),
+        u64(RETENTION_MS, (1 << 64) - 1),
+        u64(RETENTION_MS, (1 << 50) + 1),
+        u64(RETENTION_BYTES, (1 << 64) - 1),
+    ):
+        answer = nl.ask(NEW, good + bad)
+        ok(answer.errno in (errno.EINVAL, errno.ERANGE), f"{bad}: {answer.errno}")
+        ok(answer.message, f"{bad}: a message says why")
+        eq(answer.offset, 20 + len(good), f"{bad}: {answer.message}")
+    eq(t.topics(), {})
+
+
+def test_names():
+    nl = Netlink()
+    for name in ("", ".", "..", "a/b", "a b", "\xe4", "x" * 250, "x" * 60000):
+        answer = nl.ask(NEW, text(NAME, name))
+        refused(answer, errno.EINVAL, name[:20])
+        eq(answer.offset, 20)
+        if name:
+            ok(nl.get(name).errno in (errno.ENOENT, errno.EINVAL), name[:20])
+    refused(nl.ask(NEW, u32(PARTITIONS, 1)), errno.EINVAL)
+    eq(nl.ask(NEW, u32(PARTITIONS, 1)).missing, NAME)
+    for cmd in (DEL, GET, SET):
+        eq(nl.ask(cmd).missing, NAME)
+    eq(t.topics(), {})
+
+
+def test_malformed_attributes():
+    nl = Netlink()
+    name = text(NAME, "nl")
+    for what, attrs in {
+        "a name without NUL": attr(NAME, b"nl"),
+        "an empty name": attr(NAME, b""),
+        "a u32 of nothing": name + attr(PARTITIONS, b""),
+        "a u32 of 2 bytes": name + attr(PARTITIONS, b"\1\0"),
+        "a u32 of 5 bytes": name + attr(PARTITIONS, b"\1\0\0\0\0"),
+        "a u32 of 8 bytes": name + attr(PARTITIONS, b"\1" + bytes(7)),
+        "a uint of 2 bytes": name + attr(RING, b"\1\0"),
+        "a uint of 7 bytes": name + attr(RING, bytes(7)),
+        "a uint of 16 bytes": name + attr(RING, bytes(16)),
+        "an unknown attribute": name + u32(100, 1),
+        "attribute 0": name + u32(0, 1),
+        "attribute 16383": name + u32(0x3FFF, 1),
+        "what cannot be set": name + u32(ID, 7),
+        "what cannot be set either": name + u64(CREATED, 7),
+        "a nested name": attr(NAME | NESTED, text(NAME, "nl")),
+        "a nested number": name + attr(PARTITIONS | NESTED, u32(1, 1)),
+        "a length of 0": name + attr(PARTITIONS, b"\1\0\0\0", 0),
+        "a length of 3": name + attr(PARTITIONS, b"\1\0\0\0", 3),
+        "a length beyond the end": name + attr(PARTITIONS, b"\1\0\0\0", 100),
+        "a length of 65535": name + attr(PARTITIONS, b"\1\0\0\0", 65535),
+        "bytes behind the attributes": name + b"\1\2\3",
+    }.items():
+        answer = nl.ask(NEW, attrs)
+        ok(answer.errno in (errno.EINVAL, errno.ERANGE), f"{what}: {answer.errno}")
+        ok(answer.message, f"{what}: a message says why")
+    eq(t.topics(), {})
+
+
+def test_malformed_messages():
+    nl = Netlink()
+    topic = Topic()
+    refused(nl.ask(77), errno.EOPNOTSUPP, "an unknown command", message=False)
+    refused(nl.ask(0), errno.EOPNOTSUPP, "command 0", message=False)
+    refused(nl.ask(NEW_NTF), errno.EOPNOTSUPP, "a notification", message=False)
+    refused(nl.ask(NEW, flags=REQUEST | DUMP), errno.EOPNOTSUPP, "a dump of none", message=False)
+    nl.seq += 1
+    short = struct.pack("=IHHII", 16, nl.family, REQUEST | ACK, nl.seq, 0)
+    refused(nl.send(short), errno.EINVAL, "no generic header", message=False)
+    nl.seq += 1
+    short = struct.pack("=IHHII", 18, nl.family, REQUEST | ACK, nl.seq, 0) + b"\3\1\0\0"
+    refused(nl.send(short), errno.EINVAL, "half a generic header", message=False)
+    # Those too short to be messages get no answer: the next one gets its own.
+    for size in range(16):
+        nl.sock.send(nl.message(GET, text(NAME, topic.name))[:size] or b"\0")
+    nl.sock.send(nl.message(GET, text(NAME, topic.name), length=5))
+    nl.sock.send(nl.message(GET, text(NAME, topic.name), length=1 << 20))
+    eq(nl.get(topic.name).errno, 0)
+    # A reserved field is not ours to give a meaning: the kernel refuses it.
+    nl.seq += 1
+    body = struct.pack("=BBH", GET, 1, 7) + text(NAME, topic.name)
+    message = struct.pack("=IHHII", 16 + len(body), nl.family, REQUEST | ACK, nl.seq, 0) + body
+    answer = nl.send(message)
+    ok(answer.errno in (0, errno.EINVAL), "a reserved field")
+
+
+def test_random_damage():
+    """Any answer will do, but there is one, and the machine lives."""
+    nl = Netlink()
+    good = text(NAME, "nl") + u32(PARTITIONS, 2) + u64(SEGMENT, 1 << 16) + u64(RING, 1 << 17)
+    good += u32(MAX_RECORD, 1000) + u32(FRAMING, 1) + u32(MODE, 0o600) + u64(RETENTION_MS, 10**6)
+    for _ in range(1500):
+        attrs = bytearray(good)
+        for _ in range(random.choice((1, 1, 2, 5))):
+            attrs[random.randrange(len(attrs))] = random.choice((0, 1, 4, 0x7F, 0x80, 0xFF, random.randrange(256)))
+        if random.random() < 0.3:
+            del attrs[random.randrange(len(attrs)) :]
+        cmd = random.choice((NEW, NEW, SET, GET, PARTITION))
+        answer = nl.ask(cmd, bytes(attrs))
+        if answer.errno:
+            ok(answer.message, f"{cmd} {bytes(attrs).hex()}: a message says why")
+        elif cmd == NEW:
+            name = answer.replies[0][NAME][:-1].decode()
+            partitions = struct.unpack("=I", answer.replies[0][PARTITIONS])[0]
+            ok(1 <= partitions <= 4096, f"{partitions} partitions")
+            eq(nl.ask(DEL, text(NAME, name)).errno, 0)
+    eq(t.topics(), {})
+
+
+def test_rights():
+    topic = Topic()
+    nl = Netlink()
+
+    def nobody():
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        mine = Netlink()
+        for cmd in (NEW, DEL, SET):
+            answer = mine.ask(cmd, text(NAME, topic.name) + (u32(FRAMING, 1) if cmd == SET else b""))
+            refused(answer, errno.EPERM)
+            ok("CAP_SYS_ADMIN" in answer.message, answer.message)
+        # Looking needs nothing, nor does listening.
+        eq(len(mine.get(topic.name).replies), 1)
+        eq(len(mine.ask(GET, flags=REQUEST | DUMP).replies), 1)
+        eq(len(mine.ask(PARTITION, flags=REQUEST | DUMP).replies), 1)
+        mine.sock.setsockopt(270, 1, mine.groups["topics"])
+        return True
+
+    with t.child(nobody):
+        pass
+    eq(nl.get(topic.name).replies[0][FRAMING], bytes(4))
+    # A socket that root opened does not make its user root.
+    def borrowed():
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        answer = nl.ask(DEL, text(NAME, topic.name))
+        refused(answer, errno.EPERM)
+        return True
+
+    with t.child(borrowed):
+        pass
+
+
+def test_notifications():
+    nl = Netlink()
+    listener = Netlink()
+    listener.sock.setsockopt(270, 1, listener.groups["topics"])
+    nl.ask(NEW, text(NAME, "first"))
+    nl.ask(SET, text(NAME, "first") + u32(FRAMING, 1))
+    refused(nl.ask(SET, text(NAME, "first") + u32(MODE, 0o7777)), errno.EINVAL)
+    refused(nl.ask(NEW, text(NAME, "first")), errno.EEXIST)
+    nl.ask(DEL, text(NAME, "first"))
+    seen = []
+    while len(seen) < 3:
+        data = listener.sock.recv(65536)
+        length, kind = struct.unpack_from("=IH", data)
+        eq(kind, listener.family)
+        found = attrs_of(data[20:length])
+        seen.append((data[16], found[NAME], found[FRAMING][0]))
+    # One for each change, none for what was refused.
+    eq(seen, [(NEW_NTF, b"first\0", 0), (SET_NTF, b"first\0", 1), (DEL_NTF, b"first\0", 1)])
+    listener.sock.setblocking(False)
+    t.fails(errno.EAGAIN, listener.sock.recv, 65536)
+
+
+def test_partition_that_is_not_there():
+    nl = Netlink()
+    topic = Topic("-p", "2")
+    for number in (2, 0xFFFFFFFF):
+        answer = nl.ask(PARTITION, text(1, topic.name) + u32(2, number))
+        refused(answer, errno.ENXIO)
+        ok(answer.offset, "and which attribute")
+    answer = nl.ask(PARTITION, text(1, topic.name))
+    refused(answer, errno.EINVAL)
+    eq(answer.missing, 2)
+
+
+if __name__ == "__main__":
+    t.main()
