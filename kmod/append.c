@@ -149,9 +149,9 @@ static __always_inline bool __evs_publish(struct evs_partition *p, struct evs_re
 	spin_lock(&p->lock);
 	oldest = !r->node.next;
 	if (likely(oldest)) {
-		/* Pairs with the acquire in evs_vma_fault(). */
+		/* Pairs with the acquire in evs_end_pos(). */
 		smp_store_release(&p->end_pos, r->end);
-		/* Pairs with the acquires in read.c. */
+		/* Pairs with the acquire in evs_end_offset(). */
 		smp_store_release(&p->end_offset, r->end_offset);
 		if (p->ctl) {
 			WRITE_ONCE(p->ctl->end_offset, r->end_offset);
@@ -231,7 +231,8 @@ static void evs_abort(struct evs_partition *p, struct evs_reservation *r)
 		p->tail_end = 0;
 		if (s->next_entry == r->pos + EVS_INDEX_INTERVAL) {
 			s->next_entry = r->pos;
-			smp_store_release(&s->entries, s->entries - 1);
+			/* Who has seen it looked for nothing that is not published. */
+			WRITE_ONCE(s->entries, s->entries - 1);
 		}
 		/* Nobody may have it: see evs_partition_kill(). */
 		if (p->dead)
@@ -249,7 +250,7 @@ static void evs_abort(struct evs_partition *p, struct evs_reservation *r)
 }
 
 /* Far from where a file's position ends: what is in flight still fits. */
-#define EVS_OFFSET_MAX	(1ULL << 61)
+#define EVS_OFFSET_MAX	BIT_ULL(61)
 
 /* A place in a reservation that bytes are written to one after the other. */
 struct evs_writer {

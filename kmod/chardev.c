@@ -15,14 +15,15 @@
 #include "chardev.h"
 
 /* Minors: a partition's each and any's. */
-#define EVS_MINORS	(1U << 20)
+#define EVS_MINORS	BIT(20)
 
 /*
- * What file->f_pos holds, or more where sendfile() has added to it. The position is in the cursors, under a lock
- * of ours: so a read that names a position can be told from one that goes on,
- * and two processes that share an open file never get one record both.
+ * What file->f_pos holds, or more where sendfile() has added to it. The position
+ * is in the cursors, under a lock of ours: so a read that names a position can be
+ * told from one that goes on, and two processes that share an open file never
+ * get one record both.
  */
-#define EVS_FILE_POS	(1LL << 62)
+#define EVS_FILE_POS	((loff_t)BIT_ULL(62))
 
 static dev_t evs_devt;
 static struct cdev evs_cdev;
@@ -594,7 +595,7 @@ static ssize_t evs_read(struct file *file, char __user *buf, size_t len, loff_t 
 static loff_t evs_seek_offset(struct evs_partition *p, struct evs_cursor *c, loff_t offset,
 			      int whence)
 {
-	u64 start = READ_ONCE(p->start_offset), end = smp_load_acquire(&p->end_offset);
+	u64 start = READ_ONCE(p->start_offset), end = evs_end_offset(p);
 	loff_t base;
 
 	switch (whence) {
@@ -635,7 +636,7 @@ static loff_t evs_llseek_any(struct evs_file *f, loff_t offset, int whence)
 		struct evs_cursor *c = &f->cursor[i];
 
 		if (whence == SEEK_END)
-			evs_cursor_seek(c, smp_load_acquire(&p->end_offset));
+			evs_cursor_seek(c, evs_end_offset(p));
 		else if (whence != SEEK_CUR)
 			evs_cursor_seek(c, READ_ONCE(p->start_offset));
 		sum += c->offset;

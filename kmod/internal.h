@@ -53,6 +53,7 @@ static inline void evs_partition_wake(struct evs_partition *p)
 	 * sleeper's own look.
 	 */
 	smp_mb();
+	/* Both behind that one barrier. */
 	if (unlikely(waitqueue_active(&p->wait) || waitqueue_active(p->any_wait)))
 		evs_partition_wake_waiters(p);
 }

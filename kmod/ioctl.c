@@ -178,7 +178,8 @@ static int evs_gather_records(struct evs_file *f, struct evs_gather *g, u32 from
 		if (r->error)
 			continue;
 		used += bytes;
-		g->part[i] = f->part ?: evs_topic_route(f->topic, g->src[i].key, r->key_len, f->own);
+		g->part[i] = f->part ?: evs_topic_route(f->topic, g->src[i].key, r->key_len,
+							f->own);
 		r->partition = g->part[i]->number;
 	}
 	return i;
@@ -435,7 +436,7 @@ again:
 		offset = READ_ONCE(p->start_offset);
 		break;
 	case EVSTREAM_SEEK_LATEST:
-		offset = smp_load_acquire(&p->end_offset);
+		offset = evs_end_offset(p);
 		break;
 	default:
 		ret = evs_partition_find_time(p, a->value, &offset);

@@ -136,8 +136,6 @@ ssize_t evs_write_lines(struct evs_file *f, struct iov_iter *from, unsigned int 
  */
 void evs_flush_line(struct evs_file *f)
 {
-
-	/* Nobody is left to be told where it fails: the topic is gone or full. */
 	if (f->line_len)
 		evs_append_value(f->to, f->line, f->line_len, EVS_NONBLOCK);
 	kvfree(f->line);

@@ -290,7 +290,7 @@ u8 *evs_log_addr(struct evs_log *log, u64 pos, u64 *base, u64 *end)
 	return folio_address(folio);
 }
 
-/* Calls @step for each contiguous piece of [@pos, @pos + @len). */
+/* For each contiguous piece of [@pos, @pos + @len): @n bytes at @p. */
 #define evs_log_pieces(log, pos, len, p, n)				\
 	for (u64 _b, _e, _pos = (pos), _end = _pos + (len);		\
 	     _pos < _end &&						\

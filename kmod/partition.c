@@ -17,7 +17,6 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
-
 /* The expiry looks again after so long at the latest: a clock may be set. */
 #define EVS_EXPIRE_MAX_MS	(60 * MSEC_PER_SEC)
 #define EVS_EXPIRE_MIN_MS	20
@@ -51,10 +50,8 @@ void evs_partition_wake_waiters(struct evs_partition *p)
 {
 	void *key = poll_to_key(EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM);
 
-	if (waitqueue_active(&p->wait))
-		__wake_up_sync_key(&p->wait, TASK_NORMAL, key);
-	if (waitqueue_active(p->any_wait))
-		__wake_up_sync_key(p->any_wait, TASK_NORMAL, key);
+	__wake_up_sync_key(&p->wait, TASK_NORMAL, key);
+	__wake_up_sync_key(p->any_wait, TASK_NORMAL, key);
 }
 
 static void evs_ctl_start(struct evs_partition *p)
@@ -471,8 +468,8 @@ int evs_partition_trim(struct evs_partition *p, u64 offset)
 		return -ERESTARTSYS;
 	ret = READ_ONCE(p->dead) ? -ENODEV : 0;
 	if (offset == U64_MAX)
-		offset = smp_load_acquire(&p->end_offset);
-	if (!ret && offset > smp_load_acquire(&p->end_offset))
+		offset = evs_end_offset(p);
+	if (!ret && offset > evs_end_offset(p))
 		ret = -ERANGE;
 	if (ret || offset <= p->start_offset)
 		goto out;
@@ -580,7 +577,7 @@ static vm_fault_t evs_vma_fault(struct vm_fault *vmf)
 {
 	struct evs_partition *p = vmf->vma->vm_private_data;
 
-	return evs_log_fault(vmf, smp_load_acquire(&p->end_pos));
+	return evs_log_fault(vmf, evs_end_pos(p));
 }
 
 static const struct vm_operations_struct evs_vm_ops = {

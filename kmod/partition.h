@@ -54,7 +54,7 @@ struct evs_index_entry {
 /* An entry for every so many bytes, as Kafka's index.interval.bytes. */
 #define EVS_INDEX_INTERVAL	4096u
 /* Entries in a page. */
-#define EVS_INDEX_CHUNK		(u32)(PAGE_SIZE / sizeof(struct evs_index_entry))
+#define EVS_INDEX_CHUNK		((u32)(PAGE_SIZE / sizeof(struct evs_index_entry)))
 
 /**
  * struct evs_segment - an aligned stretch of the log
@@ -231,6 +231,28 @@ struct evs_source {
 	u32 headers_count;
 	s64 timestamp;
 };
+
+/**
+ * evs_end_offset() - the high watermark
+ * @p: the partition
+ *
+ * What it is loaded before sees all bytes of the records below it.
+ */
+static inline u64 evs_end_offset(const struct evs_partition *p)
+{
+	/* Pairs with the release in evs_reservation_publish(). */
+	return smp_load_acquire(&p->end_offset);
+}
+
+/**
+ * evs_end_pos() - the high watermark as a position
+ * @p: the partition
+ */
+static inline u64 evs_end_pos(const struct evs_partition *p)
+{
+	/* Pairs with the release in evs_reservation_publish(). */
+	return smp_load_acquire(&p->end_pos);
+}
 
 /* How an append may wait. */
 #define EVS_NONBLOCK	O_NONBLOCK	/* not for room in a full ring */

@@ -55,8 +55,7 @@ void evs_cursor_seek(struct evs_cursor *c, u64 offset)
  */
 u64 evs_cursor_ready(struct evs_partition *p, const struct evs_cursor *c)
 {
-	/* Pairs with the release in evs_reservation_publish(). */
-	u64 end = smp_load_acquire(&p->end_offset);
+	u64 end = evs_end_offset(p);
 
 	if (READ_ONCE(c->offset) < READ_ONCE(p->start_offset))
 		return U64_MAX;
@@ -180,8 +179,7 @@ static int evs_cursor_load(struct evs_partition *p, struct evs_cursor *c)
 	u64 start;
 
 	for (;;) {
-		/* Pairs with the release in evs_reservation_publish(). */
-		u64 end = smp_load_acquire(&p->end_offset);
+		u64 end = evs_end_offset(p);
 
 		if (unlikely(READ_ONCE(p->dead)))
 			return -ENODEV;
@@ -367,8 +365,7 @@ void evs_cursor_advance(struct evs_cursor *c, const struct evs_found *f)
 ssize_t evs_cursor_read_single(struct evs_partition *p, struct evs_cursor *c, void __user *buf,
 			       size_t len)
 {
-	/* Pairs with the release in evs_reservation_publish(). */
-	u64 end = smp_load_acquire(&p->end_offset);
+	u64 end = evs_end_offset(p);
 	const struct evs_batch_header *h;
 	u32 size, value, shift;
 	const u8 *at;
@@ -589,9 +586,8 @@ int evs_partition_find_time(struct evs_partition *p, s64 timestamp, u64 *offset)
 	int ret;
 
 again:
-	/* Pairs with the releases in evs_reservation_publish(). */
-	end = smp_load_acquire(&p->end_offset);
-	end_pos = smp_load_acquire(&p->end_pos);
+	end = evs_end_offset(p);
+	end_pos = evs_end_pos(p);
 	*offset = end;
 	ret = READ_ONCE(p->dead) ? -ENODEV : 0;
 	if (ret || !evs_segment_bounds(p, &first, &last))

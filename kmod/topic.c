@@ -20,10 +20,10 @@
 
 #define EVS_SEGMENT_DEFAULT	SZ_4M
 #define EVS_RING_DEFAULT	SZ_64M
-#define EVS_RING_MAX		(1ULL << 44)
+#define EVS_RING_MAX		BIT_ULL(44)
 #define EVS_RECORD_DEFAULT	SZ_1M
 #define EVS_RETENTION_DEFAULT	(7ULL * 24 * 3600 * MSEC_PER_SEC)
-#define EVS_RETENTION_MAX	(1ULL << 50)	/* 35,000 years: sums do not overflow */
+#define EVS_RETENTION_MAX	BIT_ULL(50)	/* 35,000 years: sums do not overflow */
 #define EVS_MODE_DEFAULT	0660
 /* Batch header, record head, value length and header count, and some to spare. */
 #define EVS_RECORD_OVERHEAD	128
@@ -90,7 +90,8 @@ static int evs_check_ring(u64 size, struct evs_fault *fault)
 {
 	if (size < 2 * EVSTREAM_SEGMENT_MIN)
 		return evs_fault(fault, EVS_SET_RING_SIZE,
-				 "a ring has at least 128 KiB: two of the smallest segments", -EINVAL);
+				 "a ring has at least 128 KiB: two of the smallest segments",
+				 -EINVAL);
 	if (size % EVSTREAM_SEGMENT_MIN)
 		return evs_fault(fault, EVS_SET_RING_SIZE,
 				 "a ring is a multiple of 64 KiB, the smallest segment", -EINVAL);
@@ -111,8 +112,8 @@ static void evs_config_defaults(struct evs_topic_config *c, u32 given)
 		if ((given & EVS_SET_RING_SIZE) && c->ring_size >= 2) {
 			c->segment_size = min(c->segment_size,
 					      1ULL << __ffs64(c->ring_size));
-			c->segment_size = min(c->segment_size,
-					      (u64)rounddown_pow_of_two(c->ring_size / 2));
+			c->segment_size = min_t(u64, c->segment_size,
+						rounddown_pow_of_two(c->ring_size / 2));
 		}
 	}
 	if (!(given & EVS_SET_RING_SIZE))

@@ -181,13 +181,17 @@ def test_direct_io_flags_are_no_matter():
 # -------------------------------------------------------------------- names
 
 
+def nodes():
+    return sorted(os.listdir("/dev/stream")) if os.path.exists("/dev/stream") else []
+
+
 def refused(*args, status=2):
     """streamctl fails, says why, and leaves no topic."""
-    before = sorted(t.topics())
+    before = nodes()
     got, out, err = t.streamctl(*args)
     eq((got, out), (status, b""), f"{args}: {err}")
     ok(len(err) > 10, f"{args}: it says why")
-    eq(sorted(t.topics()), before)
+    eq(nodes(), before)
     return err.decode()
 
 
@@ -299,11 +303,8 @@ def test_usage():
         ("consume", "x", "-c", "few"),
         ("produce",),
         ("produce", "x", "-T", "now"),
-        ("produce", "x", "-H", "=v"),
         ("--nothing",),
     ):
-        if args == ("produce", "x", "-H", "=v"):
-            continue
         refused(*args, status=1)
 
 

@@ -41,8 +41,8 @@
  * @EVSTREAM_FRAMING_RECORD: the call: one write() is one record, one read()
  *	returns one value
  * @EVSTREAM_FRAMING_LINE: the newline: one write() is one batch of the lines it
- *	holds, a partial last line waits for its newline or the close; read()
- *	returns as many whole lines as fit
+ *	holds (several where it has more than 1 MiB), a partial last line waits for
+ *	its newline or the close; read() returns as many whole lines as fit
  */
 enum evstream_framing {
 	EVSTREAM_FRAMING_RECORD	= 0,
@@ -117,8 +117,10 @@ struct evstream_record {
  * @appended: returned: how many were appended
  *
  * Records that go to one partition are one batch where they fit one, in the
- * order given.  Each record's fate is in its own @error: the call returns 0
- * when at least one was appended, else the first record's error.
+ * order given; the array is worked on by the MiB.  Each record's fate is in its
+ * own @error, and one that fails does not stop those behind it: the call returns
+ * 0 when at least one was appended, else the first record's error.  Where the
+ * array itself cannot be read or written, entries stay as they were.
  */
 struct evstream_append {
 	__aligned_u64 records;
@@ -173,6 +175,9 @@ struct evstream_append_batch {
  * Errors: %EMSGSIZE, the next batch is larger than @len and @bytes tells its
  * size; %ERANGE, @offset is before the start or beyond the end (the watermarks
  * are returned); %EPIPE, as read(), with @offset -1.
+ *
+ * What is returned can begin with records before @offset, and hold batches without
+ * records, with the control bit in their attributes: consumers skip both.
  */
 struct evstream_fetch {
 	__aligned_u64 buf;
@@ -193,8 +198,8 @@ struct evstream_fetch {
  * struct evstream_seek - move the file's position
  * @whence: an &enum evstream_whence
  * @partition: which one, or %EVSTREAM_ALL on ``any`` (then @offset and @position
- *	return 0)
- * @value: an offset, or a time in milliseconds
+ *	return 0, and of offsets @value can only be 0)
+ * @value: an offset, or a time in milliseconds, below 2^62; not negative
  * @offset: returned: the file's new position
  * @position: returned: log position of the batch that holds it (of the end of
  *	the log where it is not there yet)
@@ -220,9 +225,10 @@ struct evstream_seek {
  * @end_offset: returned: the high watermark
  * @start_position: returned: log position of the first byte still held
  * @end_position: returned: log position after the last byte
- * @appended_records: returned: records since the topic was created
+ * @appended_records: returned: records since the topic was created (offsets: those
+ *	of appends that failed count)
  * @appended_bytes: returned: bytes of batches since the topic was created
- * @lost_records: returned: records this open file was too late for
+ * @lost_records: returned: records (offsets) this open file was too late for
  */
 struct evstream_stat {
 	__u32 partition;
@@ -259,7 +265,10 @@ struct evstream_set_framing {
  * @reserved: must be 0
  * @from: returned: the first offset lost
  * @to: returned: one after the last offset lost; equal to @from: no gap yet
- * @lost: returned: all records this open file lost in the partition so far
+ * @lost: returned: all records (offsets) this open file lost in the partition so
+ *	far
+ *
+ * pread() and a FETCH that names an offset leave it alone.
  */
 struct evstream_gap {
 	__u32 partition;
@@ -271,13 +280,13 @@ struct evstream_gap {
 
 /**
  * struct evstream_trim - drop records from the start (Kafka's DeleteRecords)
- * @partition: which one, or %EVSTREAM_ALL on ``any``
+ * @partition: which one, or %EVSTREAM_ALL on ``any`` (@offset must be -1 then)
  * @flags: must be 0
  * @offset: the first record to keep; -1: drop all there are
  * @start_offset: returned: the first record still held (0 for %EVSTREAM_ALL)
  *
  * Needs a file open for writing.  This is what makes room in a full ring of a
- * topic that blocks or fails its producers.
+ * topic that blocks or fails its producers.  %ERANGE: @offset is beyond the end.
  */
 struct evstream_trim {
 	__u32 partition;
@@ -289,8 +298,9 @@ struct evstream_trim {
 /**
  * DOC: ioctls
  *
- * Every structure may grow at its end: the kernel takes any size, wants what it
- * does not know to be zero (%E2BIG), and takes what is missing as zero.
+ * Every structure may grow at its end: the kernel takes any size from that of the
+ * first version on (else %EINVAL), wants what it does not know to be zero
+ * (%E2BIG), and takes what is missing as zero.
  *
  * Common errors: %EFAULT, %EINVAL (unknown flag, reserved member not zero, number
  * out of range), %EBADF (the file is not open for it), %ENODEV (the topic was
@@ -298,7 +308,8 @@ struct evstream_trim {
  */
 #define EVSTREAM_IOC_MAGIC		0xB7
 #define EVSTREAM_IOC_APPEND		_IOWR(EVSTREAM_IOC_MAGIC, 0x01, struct evstream_append)
-#define EVSTREAM_IOC_APPEND_BATCH	_IOWR(EVSTREAM_IOC_MAGIC, 0x02, struct evstream_append_batch)
+#define EVSTREAM_IOC_APPEND_BATCH	_IOWR(EVSTREAM_IOC_MAGIC, 0x02, \
+					      struct evstream_append_batch)
 #define EVSTREAM_IOC_FETCH		_IOWR(EVSTREAM_IOC_MAGIC, 0x03, struct evstream_fetch)
 #define EVSTREAM_IOC_SEEK		_IOWR(EVSTREAM_IOC_MAGIC, 0x04, struct evstream_seek)
 #define EVSTREAM_IOC_STAT		_IOWR(EVSTREAM_IOC_MAGIC, 0x05, struct evstream_stat)
@@ -315,14 +326,16 @@ struct evstream_trim {
  *	offset %EVSTREAM_MMAP_LOG + position the log
  *
  * A consumer loads @end_position with acquire semantics and parses batches up
- * to there, then loads @start_position: what it parsed at or after that one was
- * whole.  A batch never straddles two segments: where fewer than 61 bytes are
- * left in the segment, or the batch's length reads 0, the next batch is at the
- * next segment (round up to 1 << @segment_shift).
+ * to there, then, behind an acquire fence, loads @start_position: what it found in
+ * a batch at or after that one was whole.  A batch never straddles two segments:
+ * where fewer than 61 bytes are left in the segment, or the batch's length reads
+ * 0, the next batch is at the next segment (round up to 1 << @segment_shift).
+ * Batches with the control bit or without records are to be skipped, and so are
+ * records before @start_offset.
  *
  * Positions before @start_position read as zeroes or as what was there.
- * Positions at or beyond @end_position are not there yet: touching them can
- * raise SIGBUS, as touching a file beyond its end.
+ * Positions at or beyond @end_position are not there yet: what they read as means
+ * nothing, and touching them can raise SIGBUS, as touching a file beyond its end.
  */
 #define EVSTREAM_MMAP_CTL	0ULL
 #define EVSTREAM_MMAP_LOG	(1ULL << 32)
@@ -336,11 +349,14 @@ struct evstream_trim {
  * @segment_shift: a segment is 1 << this
  * @flags: %EVSTREAM_CTL_DEAD
  * @partition: the partition's number
+ * @pad0: 0
  * @start_offset: first record still held
- * @start_position: log position from which all is held
+ * @start_position: log position of the batch that holds @start_offset
+ * @pad1: 0
  * @end_offset: one after the last record
  * @end_position: log position after the last batch; store-release by the
  *	kernel, pairs with the consumer's load-acquire
+ * @pad2: 0
  *
  * The kernel stores @end_offset before @end_position and @start_position before
  * @start_offset.  The two ends lie in cache lines of their own.
