@@ -528,7 +528,7 @@ static ssize_t evs_read_next(struct evs_file *f, struct iov_iter *to, unsigned i
 }
 
 /* A read that names its record. */
-static ssize_t evs_read_at(struct evs_file *f, struct iov_iter *to, loff_t offset,
+static ssize_t evs_read_at(struct evs_file *f, struct iov_iter *to, loff_t *offset,
 			   unsigned int flags)
 {
 	bool lines = evs_file_framing(f) == EVSTREAM_FRAMING_LINE;
@@ -537,7 +537,7 @@ static ssize_t evs_read_at(struct evs_file *f, struct iov_iter *to, loff_t offse
 
 	if (!f->part)
 		return -ESPIPE;
-	evs_cursor_seek(&c, offset);
+	evs_cursor_seek(&c, *offset);
 	for (;;) {
 		ret = evs_read_one(f->part, &c, to, lines);
 		if (ret != -EAGAIN || (flags & (EVS_NONBLOCK | EVS_NOWAIT)))
@@ -548,6 +548,9 @@ static ssize_t evs_read_at(struct evs_file *f, struct iov_iter *to, loff_t offse
 			break;
 	}
 	evs_cursor_put(&c);
+	/* For sendfile(), which comes again with it. */
+	if (ret >= 0)
+		*offset = c.offset;
 	return ret;
 }
 
@@ -559,7 +562,7 @@ static ssize_t evs_read_iter(struct kiocb *iocb, struct iov_iter *to)
 	if (iocb->ki_flags & IOCB_NOWAIT)
 		flags |= EVS_NONBLOCK | EVS_NOWAIT;
 	if (iocb->ki_pos < EVS_FILE_POS)
-		return evs_read_at(f, to, iocb->ki_pos, flags);
+		return evs_read_at(f, to, &iocb->ki_pos, flags);
 	return evs_read_next(f, to, flags);
 }
 
@@ -570,7 +573,7 @@ static noinline ssize_t evs_read_user(struct evs_file *f, char __user *buf, size
 
 	iov_iter_ubuf(&to, ITER_DEST, buf, len);
 	if (pos < EVS_FILE_POS)
-		return evs_read_at(f, &to, pos, flags);
+		return evs_read_at(f, &to, &pos, flags);
 	return evs_read_next(f, &to, flags);
 }
 
@@ -580,13 +583,19 @@ static ssize_t evs_read(struct file *file, char __user *buf, size_t len, loff_t 
 	struct evs_file *f = file->private_data;
 	ssize_t ret;
 
-	if (likely(f->part && *ppos >= EVS_FILE_POS &&
-		   evs_file_framing(f) == EVSTREAM_FRAMING_RECORD)) {
+	while (likely(f->part && *ppos >= EVS_FILE_POS &&
+		      evs_file_framing(f) == EVSTREAM_FRAMING_RECORD)) {
 		if (mutex_lock_interruptible(&f->read_lock))
 			return -ERESTARTSYS;
 		ret = evs_cursor_read_single(f->part, &f->one, buf, len);
 		mutex_unlock(&f->read_lock);
 		if (likely(ret != -EAGAIN))
+			return ret;
+		/* Not a plain record, or whoever reads does not wait for one. */
+		if ((file->f_flags & O_NONBLOCK) || evs_readable(f))
+			break;
+		ret = evs_read_wait(f);
+		if (ret)
 			return ret;
 	}
 	return evs_read_user(f, buf, len, *ppos, evs_file_flags(file));

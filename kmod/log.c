@@ -263,6 +263,104 @@ void evs_log_drop(struct evs_log *log, u64 from, u64 to)
 	atomic64_sub(bytes, &evs_total);
 }
 
+/*
+ * Moves a folio that nobody but the page cache and evs_log_add_folio() refers to.
+ * As in migration: whoever looks it up either has a reference, and it stays, or
+ * finds its reference count frozen and looks again.
+ */
+static bool evs_log_move_folio(struct evs_log *log, struct folio *folio, pgoff_t index,
+			       gfp_t gfp)
+{
+	struct address_space *mapping = evs_mapping(log);
+	XA_STATE_ORDER(from, &mapping->i_pages, folio->index, folio_order(folio));
+	XA_STATE_ORDER(to, &mapping->i_pages, index, folio_order(folio));
+	/* The page cache's, evs_log_add_folio()'s and the caller's. */
+	int refs = folio_nr_pages(folio) + 2;
+	bool moved = false;
+
+	do {
+		xas_lock_irq(&to);
+		if (folio_ref_freeze(folio, refs)) {
+			xas_store(&to, folio);
+			if (!xas_error(&to)) {
+				xas_store(&from, NULL);
+				folio->index = index;
+				moved = true;
+			}
+			folio_ref_unfreeze(folio, refs);
+		}
+		xas_unlock_irq(&to);
+		/* Which also frees what it allocated and was not needed. */
+	} while (xas_nomem(&to, gfp));
+	return moved;
+}
+
+/* Takes the folio at @from for @log->alloc, if it fits there and is nobody's. */
+static bool evs_log_reuse_folio(struct evs_log *log, u64 from, u64 end, gfp_t gfp)
+{
+	struct address_space *mapping = evs_mapping(log);
+	struct folio *folio;
+	bool moved = false;
+	size_t size;
+
+	folio = filemap_lock_folio(mapping, evs_index(from));
+	if (IS_ERR(folio))
+		return false;
+	size = folio_size(folio);
+	if (evs_folio_base(folio) == from && size <= end - log->alloc) {
+		if (mapping_mapped(mapping))
+			unmap_mapping_range(mapping, EVS_LOG_BASE + from, size, 1);
+		moved = !folio_mapped(folio) &&
+			evs_log_move_folio(log, folio, evs_index(log->alloc), gfp);
+	}
+	if (moved) {
+		if (log->zero)
+			folio_zero_range(folio, 0, size);
+		log->alloc += size;
+	}
+	folio_unlock(folio);
+	folio_put(folio);
+	return moved;
+}
+
+/**
+ * evs_log_spare() - drop a segment, but keep its folios for the next one
+ * @log: the log
+ * @from: the segment
+ * @to: position after it
+ *
+ * A full ring would else free as much as it allocates, and a page that the
+ * allocator hands out is zeroed on most kernels: a quarter of what a large append
+ * costs.
+ */
+void evs_log_spare(struct evs_log *log, u64 from, u64 to)
+{
+	if (log->spare < log->spare_end)
+		evs_log_drop(log, log->spare, log->spare_end);
+	log->spare = from;
+	log->spare_end = to;
+}
+
+/**
+ * evs_log_reuse() - take over the spare folios
+ * @log: the log, whose @alloc is where a segment begins
+ * @end: where that segment ends
+ * @gfp: GFP_KERNEL or GFP_NOWAIT
+ *
+ * What somebody still reads, maps or pins is dropped instead.
+ */
+void evs_log_reuse(struct evs_log *log, u64 end, gfp_t gfp)
+{
+	u64 from = log->spare, before = log->alloc;
+
+	while (from < log->spare_end && evs_log_reuse_folio(log, from, end, gfp))
+		from = log->spare + (log->alloc - before);
+	if (from < log->spare_end)
+		evs_log_drop(log, from, log->spare_end);
+	log->spare = 0;
+	log->spare_end = 0;
+}
+
 /**
  * evs_log_addr() - where a reserved position lies in memory
  * @log: the log

@@ -22,6 +22,8 @@ struct vm_fault;
  * @alloc: folios are there for [first segment held, @alloc) but for the ends of
  *	sealed segments
  * @folios: bytes of the folios held
+ * @spare: where a dropped segment's folios still are, to be used again
+ * @spare_end: behind them; equal to @spare: there are none
  * @shift: a segment is 1 << this
  * @zero: new folios are zeroed, since somebody may map them
  *
@@ -34,6 +36,8 @@ struct evs_log {
 	struct inode *inode;
 	u64 alloc;
 	u64 folios;
+	u64 spare;
+	u64 spare_end;
 	u8 shift;
 	bool zero;
 };
@@ -65,6 +69,8 @@ void evs_log_destroy(struct evs_log *log);
 int evs_log_grow(struct evs_log *log, u64 end, u64 held, u64 ceiling, gfp_t gfp);
 void evs_log_skip(struct evs_log *log, u64 pos);
 void evs_log_drop(struct evs_log *log, u64 from, u64 to);
+void evs_log_spare(struct evs_log *log, u64 from, u64 to);
+void evs_log_reuse(struct evs_log *log, u64 end, gfp_t gfp);
 
 u8 *evs_log_addr(struct evs_log *log, u64 pos, u64 *base, u64 *end);
 void evs_log_write(struct evs_log *log, u64 pos, const void *src, size_t len);

@@ -50,8 +50,10 @@ void evs_partition_wake_waiters(struct evs_partition *p)
 {
 	void *key = poll_to_key(EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM);
 
-	__wake_up_sync_key(&p->wait, TASK_NORMAL, key);
-	__wake_up_sync_key(p->any_wait, TASK_NORMAL, key);
+	if (wq_has_sleeper(&p->wait))
+		__wake_up_sync_key(&p->wait, TASK_NORMAL, key);
+	if (wq_has_sleeper(p->any_wait))
+		__wake_up_sync_key(p->any_wait, TASK_NORMAL, key);
 }
 
 static void evs_ctl_start(struct evs_partition *p)
@@ -111,23 +113,23 @@ static int evs_segment_index_room(struct evs_segment *s, u64 end, gfp_t gfp)
 	return 0;
 }
 
-/* Drops the oldest segment. It is sealed and published. */
-static void evs_drop_oldest(struct evs_partition *p)
+/* Lets go of the oldest segment, which is sealed and published: [@from, @to). */
+static void evs_detach_oldest(struct evs_partition *p, u64 *from, u64 *to)
 {
 	struct evs_segment *s, *after;
-	u64 to;
 
 	lockdep_assert_held(&p->grow);
 	s = evs_segment_of(p, p->first);
-	to = s->pos + (1ULL << p->log.shift);
+	*from = s->pos;
+	*to = s->pos + (1ULL << p->log.shift);
 
 	spin_lock(&p->lock);
 	after = p->first + 1 < p->next ? evs_segment_of(p, p->first + 1) : NULL;
 	p->first++;
-	if (p->start_pos < to) {
+	if (p->start_pos < *to) {
 		u64 offset = after ? after->offset : p->next_offset;
 
-		p->start_pos = after ? after->pos : to;
+		p->start_pos = after ? after->pos : *to;
 		if (p->start_offset < offset)
 			WRITE_ONCE(p->start_offset, offset);
 		evs_ctl_start(p);
@@ -136,9 +138,16 @@ static void evs_drop_oldest(struct evs_partition *p)
 
 	trace_evstream_drop(p->topic_id, p->number, p->start_offset, p->start_pos);
 	xa_erase(&p->segments, s->pos >> p->log.shift);
-	/* Readers that miss a folio look at start_offset again. */
-	evs_log_drop(&p->log, s->pos, to);
 	evs_segment_free(s);
+}
+
+/* Readers that miss a folio look at start_offset again. */
+static void evs_drop_oldest(struct evs_partition *p)
+{
+	u64 from, to;
+
+	evs_detach_oldest(p, &from, &to);
+	evs_log_drop(&p->log, from, to);
 }
 
 /* Whether nothing below @pos is being filled. What was given back does not count. */
@@ -275,7 +284,7 @@ static bool evs_has_room(struct evs_partition *p)
  */
 static int evs_make_way(struct evs_partition *p, unsigned int flags)
 {
-	u64 next = p->next;
+	u64 next = p->next, from, to;
 	int ret;
 
 	lockdep_assert_held(&p->grow);
@@ -295,7 +304,8 @@ static int evs_make_way(struct evs_partition *p, unsigned int flags)
 	ret = evs_wait_published(p, evs_oldest_end(p), flags);
 	if (ret)
 		return ret;
-	evs_drop_oldest(p);
+	evs_detach_oldest(p, &from, &to);
+	evs_log_spare(&p->log, from, to);
 	return 0;
 }
 
@@ -359,15 +369,17 @@ again:
 		if (ret)
 			goto out;
 		evs_drop_by_bytes(p);
+		evs_log_reuse(&p->log, p->next_pos + (1ULL << p->log.shift), gfp);
 		goto again;
 	}
 	/* Small batches of others may move next_pos meanwhile: then once more. */
 	ret = evs_log_grow(&p->log, pos + size, p->log.folios, evs_bytes_ceiling(), gfp);
 	if (ret == -ENOSPC && READ_ONCE(p->limits.full) == EVSTREAM_FULL_OVERWRITE &&
 	    p->first + 1 < p->next) {
-		ret = evs_make_way(p, flags);
+		ret = evs_wait_published(p, evs_oldest_end(p), flags);
 		if (ret)
 			goto out;
+		evs_drop_oldest(p);
 		goto again;
 	}
 	if (!ret)
@@ -742,6 +754,7 @@ void evs_partition_kill(struct evs_partition *p)
 	evs_seal(p);
 	while (p->first < p->next)
 		evs_drop_oldest(p);
+	evs_log_spare(&p->log, 0, 0);
 	mutex_unlock(&p->grow);
 	cancel_delayed_work_sync(&p->expire);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Reading: from offset or time to position, batch by batch, record by record.
- * Takes no lock that a producer needs.
+ * Record by record it takes no lock that a producer needs.
  */
 #include <linux/instrumented.h>
 #include <linux/sched/signal.h>
@@ -357,7 +357,7 @@ void evs_cursor_advance(struct evs_cursor *c, const struct evs_found *f)
  * @len: room at @buf
  *
  * For what a plain write() made, when the cursor stands at it and all of it lies
- * in the folio that the cursor holds.
+ * in one folio.
  *
  * Return: bytes of the value, the cursor behind it; -EAGAIN: not this way;
  * -EFAULT.
@@ -370,10 +370,17 @@ ssize_t evs_cursor_read_single(struct evs_partition *p, struct evs_cursor *c, vo
 	u32 size, value, shift;
 	const u8 *at;
 
-	if (!c->at || c->rec || c->offset >= end ||
-	    c->offset < READ_ONCE(p->start_offset) || READ_ONCE(p->dead))
+	if (c->offset >= end) {
+		/* Who waits holds no memory that the ring has dropped. */
+		evs_cursor_put(c);
 		return -EAGAIN;
-	if (c->pos < c->view.base || c->pos + EVS_BATCH_HEADER + 16 > c->view.end)
+	}
+	if (!c->at || c->rec || c->offset < READ_ONCE(p->start_offset) || READ_ONCE(p->dead))
+		return -EAGAIN;
+	if (unlikely(c->pos - c->view.base >= c->view.end - c->view.base) &&
+	    !evs_view_at(&p->log, &c->view, c->pos))
+		return -EAGAIN;
+	if (c->pos + EVS_BATCH_HEADER + 16 > c->view.end)
 		return -EAGAIN;
 	h = (const void *)(c->view.addr + (c->pos - c->view.base));
 	size = be32_to_cpu(h->length) + EVS_BATCH_PREFIX;
