@@ -3,17 +3,15 @@
  * Append: reserve, fill, publish.
  *
  * A reservation is made and published under the partition's lock. Between the
- * two, its owner fills it under no lock at all, and without faulting: what
- * small appends bring is copied from the user before, what large ones bring is
- * copied with page faults disabled, and where that fails the reservation is
- * given back and the bytes are brought into the kernel first. So whoever waits
- * for a reservation waits for a processor at the most, never for a user.
+ * two, its owner fills it under no lock at all, and without faulting: the user's
+ * pages are brought in before and copied with page faults disabled. Where one is
+ * gone again, the reservation is given back and the bytes come into the kernel
+ * first. So whoever waits for a reservation waits for a processor at the most,
+ * never for a user.
  */
 #include <linux/instrumented.h>
 #include <linux/ktime.h>
-#include <linux/lockdep.h>
 #include <linux/math64.h>
-#include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/timex.h>
 #include <linux/uaccess.h>

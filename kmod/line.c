@@ -137,6 +137,7 @@ ssize_t evs_write_lines(struct evs_file *f, struct iov_iter *from, unsigned int 
 void evs_flush_line(struct evs_file *f)
 {
 	if (f->line_len)
-		evs_append_value(f->to, f->line, f->line_len, EVS_NONBLOCK);
+		evs_append_value(f->to, f->line, f->line_len,
+				 EVS_NONBLOCK | EVS_CLOSING);
 	kvfree(f->line);
 }

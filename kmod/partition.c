@@ -166,7 +166,10 @@ static int evs_wait_published(struct evs_partition *p, u64 pos, unsigned int fla
 		return 0;
 	if (flags & EVS_NOWAIT)
 		return -EAGAIN;
-	return wait_event_killable(p->wait, evs_published(p, pos));
+	if (!(flags & EVS_CLOSING))
+		return wait_event_killable(p->wait, evs_published(p, pos));
+	wait_event(p->wait, evs_published(p, pos));
+	return 0;
 }
 
 /* Closes the open segment: what is left of it becomes zeroes. */
@@ -323,7 +326,7 @@ static void evs_drop_by_bytes(struct evs_partition *p)
  * evs_make_room() - folios and a segment for an append
  * @p: the partition
  * @size: bytes of the batch, at most a segment
- * @flags: EVS_NONBLOCK, EVS_NOWAIT
+ * @flags: EVS_NONBLOCK, EVS_NOWAIT, EVS_CLOSING
  *
  * When it returns 0 there was room; whoever reserves first has it.
  *
@@ -339,6 +342,8 @@ int evs_make_room(struct evs_partition *p, u32 size, unsigned int flags)
 	if (flags & EVS_NOWAIT) {
 		if (!mutex_trylock(&p->grow))
 			return -EAGAIN;
+	} else if (flags & EVS_CLOSING) {
+		mutex_lock(&p->grow);
 	} else if (mutex_lock_interruptible(&p->grow)) {
 		return -ERESTARTSYS;
 	}

@@ -257,6 +257,7 @@ static inline u64 evs_end_pos(const struct evs_partition *p)
 /* How an append may wait. */
 #define EVS_NONBLOCK	O_NONBLOCK	/* not for room in a full ring */
 #define EVS_NOWAIT	BIT(31)		/* not for memory or a mutex either */
+#define EVS_CLOSING	BIT(30)		/* also with a signal pending: nobody comes again */
 
 /**
  * struct evs_partition_counters - a partition as it is now
