@@ -54,7 +54,7 @@ static void request(unsigned char cmd, unsigned int number, unsigned int partiti
 	nl_socket_modify_cb(sock, NL_CB_ACK, NL_CB_CUSTOM, acked, &done);
 	ret = nl_send_auto(sock, msg);
 	nlmsg_free(msg);
-	/* There can be an answer, in front of the acknowledgement. */
+	/* There can be an answer, in front of the acknowledgment. */
 	while (ret >= 0 && !done)
 		ret = nl_recvmsgs_default(sock);
 	if (ret < 0)

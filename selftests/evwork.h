@@ -273,8 +273,8 @@ static inline int evw_write_file(const char *path, const char *text)
  *
  * Return: NULL, or what is wrong.
  */
-static inline const char *evw_walk(int fd, const char *(*fn)(const struct evs_record *, void *),
-				   void *arg)
+static inline
+const char *evw_walk(int fd, const char *(*fn)(const struct evs_record *, void *), void *arg)
 {
 	static _Thread_local char why[128];
 	struct evstream_fetch fetch;
@@ -309,7 +309,8 @@ static inline const char *evw_walk(int fd, const char *(*fn)(const struct evs_re
 			at = rec.offset + 1;
 		}
 		if (more < 0 || evs_batch_iter_rest(&it)) {
-			snprintf(why, sizeof(why), "bad batch after offset %lld: %d, %zu bytes left",
+			snprintf(why, sizeof(why),
+				 "bad batch after offset %lld: %d, %zu bytes left",
 				 at - 1, more, evs_batch_iter_rest(&it));
 			ret = ret ?: why;
 		}

@@ -224,7 +224,6 @@ static const char *bystander(void *arg, int index, struct evw_worker *w)
 	return NULL;
 }
 
-
 /* A big record is the buffer, whole; or has zeroes where it was punched. */
 static bool is_the_buffer(const struct shrinking *s, const char *value, long len)
 {
@@ -269,8 +268,9 @@ static const char *look_at_holes(int fd, long long *holes)
 				++*holes;
 				if (*(uint32_t *)(buf + at + 57))
 					why = "a hole has records";
-				if (size > 61 && (buf[at + 61] || memcmp(buf + at + 61, buf + at + 62,
-									 size - 62)))
+				if (size > 61 &&
+				    (buf[at + 61] ||
+				     memcmp(buf + at + 61, buf + at + 62, size - 62)))
 					why = "a hole holds what nobody appended";
 			}
 			at += size;
@@ -361,24 +361,42 @@ static const char *shrink_run(struct shrinking *s, int fd)
 	return NULL;
 }
 
-#define SHRINK_TEST(name, _how)							\
-	TEST_F_TIMEOUT(faults, name, EVW_PATIENCE)					\
-	{									\
-		struct shrinking s = { .topic = &self->topic, .how = (_how) };	\
-		const char *why = shrink_run(&s, self->fd);			\
-										\
-		EXPECT_EQ(NULL, why)						\
-			TH_LOG("%s", why);					\
-		EXPECT_LT(0, s.ok);						\
-		/* All that was refused is a hole or nothing. */		\
-		EXPECT_GE(s.failed + s.ok, evw_counter(&self->topic, 0, "holes"));	\
-	}
+static void shrink_test(struct __test_metadata *_metadata, struct evt_topic *topic, int fd, int how)
+{
+	struct shrinking s = { .topic = topic, .how = how };
+	const char *why = shrink_run(&s, fd);
 
-SHRINK_TEST(unmapped_by_another_thread, SHRINK_UNMAP)
-SHRINK_TEST(protected_by_another_thread, SHRINK_PROTECT)
-SHRINK_TEST(dropped_from_page_tables, SHRINK_DROP)
-SHRINK_TEST(punched_file, SHRINK_PUNCH)
-SHRINK_TEST(truncated_file, SHRINK_TRUNCATE)
+	EXPECT_EQ(NULL, why)
+		TH_LOG("%s", why);
+	EXPECT_LT(0, s.ok);
+	/* All that was refused is a hole or nothing. */
+	EXPECT_GE(s.failed + s.ok, evw_counter(topic, 0, "holes"));
+}
+
+TEST_F_TIMEOUT(faults, unmapped_by_another_thread, EVW_PATIENCE)
+{
+	shrink_test(_metadata, &self->topic, self->fd, SHRINK_UNMAP);
+}
+
+TEST_F_TIMEOUT(faults, protected_by_another_thread, EVW_PATIENCE)
+{
+	shrink_test(_metadata, &self->topic, self->fd, SHRINK_PROTECT);
+}
+
+TEST_F_TIMEOUT(faults, dropped_from_page_tables, EVW_PATIENCE)
+{
+	shrink_test(_metadata, &self->topic, self->fd, SHRINK_DROP);
+}
+
+TEST_F_TIMEOUT(faults, punched_file, EVW_PATIENCE)
+{
+	shrink_test(_metadata, &self->topic, self->fd, SHRINK_PUNCH);
+}
+
+TEST_F_TIMEOUT(faults, truncated_file, EVW_PATIENCE)
+{
+	shrink_test(_metadata, &self->topic, self->fd, SHRINK_TRUNCATE);
+}
 
 /* A userfaultfd for @len bytes at @p, -1: not here. */
 static int uffd_for(void *p, size_t len)

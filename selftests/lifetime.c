@@ -37,7 +37,7 @@ static int rmmod(void)
 
 struct killed_shared {
 	struct evt_topic *topic;
-	_Atomic uint32_t acked[KILLED];
+	atomic_uint acked[KILLED];
 };
 
 static const char *write_for_ever(void *arg, int index, struct evw_worker *w)
@@ -247,7 +247,8 @@ static const char *work_until_dead(void *arg, int index, struct evw_worker *w)
 	while (!atomic_load(&d->deleted))
 		sched_yield();
 	if (EVT(write(fd, buf, 1)) != -ENODEV || EVT(read(fd, buf, 1)) != -ENODEV ||
-	    EVT(lseek(fd, 0, SEEK_SET)) != -ENODEV || EVT(ioctl(fd, EVSTREAM_IOC_FETCH, &a)) != -ENODEV ||
+	    EVT(lseek(fd, 0, SEEK_SET)) != -ENODEV ||
+	    EVT(ioctl(fd, EVSTREAM_IOC_FETCH, &a)) != -ENODEV ||
 	    !(evt_poll(fd, 0) & POLLHUP))
 		return evw_why(w, "kind %d: it is not dead for all", index);
 	close(fd);
@@ -267,6 +268,7 @@ FIXTURE_VARIANT(deleted) {
 FIXTURE_VARIANT_ADD(deleted, overwrite) {
 	.options = "-p 2 --segment 64K --ring 256K --max-record 60000", .processes = false,
 };
+
 FIXTURE_VARIANT_ADD(deleted, blocked) {
 	.options = "-p 2 --segment 64K --ring 128K --max-record 60000 --full block",
 	.processes = true,
@@ -349,13 +351,13 @@ TEST_F_TIMEOUT(lifetime, epoll_hup_only, EVW_PATIENCE)
 /* A full ring that blocks, and a line that waits for its end: the close does not hang. */
 TEST_F_TIMEOUT(lifetime, close_full, EVW_PATIENCE)
 {
+	const char *options = "--segment 64K --ring 128K --max-record 30000 --full block";
 	char *buf = calloc(1, 30000);
 	int i, done[2];
 	pid_t pid;
 	char c;
 
-	ASSERT_EQ(0, evt_create(&self->topic, "--segment 64K --ring 128K --max-record 30000 "
-				"--full block"));
+	ASSERT_EQ(0, evt_create(&self->topic, options));
 	self->fd = evt_open(&self->topic, 0, O_RDWR | O_NONBLOCK);
 	ASSERT_LE(0, self->fd);
 	for (i = 0; EVT(write(self->fd, buf, 30000)) == 30000; i++)
@@ -395,7 +397,7 @@ TEST_F_TIMEOUT(lifetime, close_full, EVW_PATIENCE)
 struct makers {
 	struct evt_topic topic;
 	atomic_int done;
-	_Atomic long long opened;
+	atomic_llong opened;
 };
 
 static const char *make_and_break(void *arg, int index, struct evw_worker *w)
@@ -473,7 +475,7 @@ TEST_F_TIMEOUT(lifetime, one_name_many_makers, EVW_PATIENCE)
 struct setting {
 	struct evt_topic *topic;
 	atomic_int stop;
-	_Atomic long long absent;
+	atomic_llong absent;
 };
 
 static const char *use_while_set(void *arg, int index, struct evw_worker *w)

@@ -282,7 +282,8 @@ TEST_F_TIMEOUT(mapping, moved_split_and_inherited, EVW_PATIENCE)
 	/* A child has them, and what is appended later is there for both. */
 	pid = fork();
 	if (!pid) {
-		if (memcmp(copy, log, 2 * PAGE) || memcmp(copy + 4 * PAGE, log + 4 * PAGE, 4 * PAGE))
+		if (memcmp(copy, log, 2 * PAGE) ||
+		    memcmp(copy + 4 * PAGE, log + 4 * PAGE, 4 * PAGE))
 			_exit(1);
 		if (fill_log(self->fd, 400, 1000) != 400)
 			_exit(2);

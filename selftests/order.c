@@ -43,7 +43,8 @@ FIXTURE_TEARDOWN(order)
 }
 
 /* Some records by APPEND: returns how many, 0 where it failed. */
-static int append_some(int fd, char *buf, uint32_t producer, uint32_t seq, uint32_t n, uint64_t *rnd)
+static int append_some(int fd, char *buf, uint32_t producer, uint32_t seq, uint32_t n,
+		       uint64_t *rnd)
 {
 	struct evstream_record rec[16] = {};
 	struct evstream_append a = { .records = (uintptr_t)rec, .nr_records = n,
@@ -68,7 +69,8 @@ static int append_some(int fd, char *buf, uint32_t producer, uint32_t seq, uint3
 	return n;
 }
 
-static int append_built(int fd, char *buf, uint32_t producer, uint32_t seq, uint32_t n, uint64_t *rnd)
+static int append_built(int fd, char *buf, uint32_t producer, uint32_t seq, uint32_t n,
+			uint64_t *rnd)
 {
 	struct evs_builder *b = evs_builder_new(NULL, 0);
 	const void *batch;
@@ -356,6 +358,22 @@ static const char *append_on(void *arg, int index, struct evw_worker *w)
 	return NULL;
 }
 
+static void race_start(struct race *race, struct evw_crew *crew)
+{
+	int i;
+
+	evw_crew_init(crew, false);
+	for (i = 0; i < 2; i++)
+		evw_start(crew, append_on, race, i);
+}
+
+/* What evw_join() says. */
+static int race_end(struct race *race, struct evw_crew *crew)
+{
+	atomic_store(&race->stop, 1);
+	return evw_join(crew);
+}
+
 /* Where SEEK says that a record will be, it is: not behind that place. */
 TEST_F_TIMEOUT(order, seek_latest, EVW_PATIENCE)
 {
@@ -366,9 +384,7 @@ TEST_F_TIMEOUT(order, seek_latest, EVW_PATIENCE)
 
 	if (variant->processes)
 		SKIP(return, "the same for processes");
-	evw_crew_init(&crew, false);
-	for (i = 0; i < 2; i++)
-		evw_start(&crew, append_on, &race, i);
+	race_start(&race, &crew);
 	for (i = 0; i < TRIES; i++) {
 		struct evstream_seek seek = { .whence = EVSTREAM_SEEK_LATEST };
 		struct evstream_fetch a = { .buf = (uintptr_t)buf, .len = sizeof(buf),
@@ -387,8 +403,7 @@ TEST_F_TIMEOUT(order, seek_latest, EVW_PATIENCE)
 		}
 	}
 	EXPECT_EQ(TRIES, i);
-	atomic_store(&race.stop, 1);
-	EXPECT_EQ(0, evw_join(&crew));
+	EXPECT_EQ(0, race_end(&race, &crew));
 }
 
 /* A time that is just now being appended. */
@@ -401,9 +416,7 @@ TEST_F_TIMEOUT(order, seek_time_of_what_is_being_filled, EVW_PATIENCE)
 
 	if (variant->processes)
 		SKIP(return, "the same for processes");
-	evw_crew_init(&crew, false);
-	for (i = 0; i < 2; i++)
-		evw_start(&crew, append_on, &race, i);
+	race_start(&race, &crew);
 	for (i = 0; i < TRIES; i++) {
 		struct evstream_seek seek = { .whence = EVSTREAM_SEEK_TIMESTAMP };
 		struct timespec now;
@@ -421,8 +434,7 @@ TEST_F_TIMEOUT(order, seek_time_of_what_is_being_filled, EVW_PATIENCE)
 	}
 	EXPECT_EQ(TRIES, i)
 		TH_LOG("SEEK_TIMESTAMP: %lld, after %lld, end %lld", ret, last, end);
-	atomic_store(&race.stop, 1);
-	EXPECT_EQ(0, evw_join(&crew));
+	EXPECT_EQ(0, race_end(&race, &crew));
 }
 
 /* Batches that stand for more offsets than any number of bytes: refused, or found. */

@@ -106,8 +106,8 @@ static const char *take(struct place *at, const char *value, long len, uint32_t 
 }
 
 /* An EPIPE: what does GAP say of each partition? One of them has a new gap. */
-static const char *gap(struct ring_shared *s, int fd, struct place *at, int index,
-		       struct evw_worker *w)
+static const char *ask_gap(struct ring_shared *s, int fd, struct place *at, int index,
+			   struct evw_worker *w)
 {
 	int i, news = 0;
 
@@ -170,7 +170,7 @@ static const char *by_read(struct ring_shared *s, int fd, struct place *at, int 
 		if (n < 0 && errno != EPIPE) {
 			why = evw_why(w, "read: %s", strerror(errno));
 		} else if (n < 0) {
-			why = gap(s, fd, at, index, w);
+			why = ask_gap(s, fd, at, index, w);
 		} else if (!s->lines) {
 			struct evw_head h;
 			int part = 0;
@@ -209,7 +209,7 @@ static const char *by_fetch(struct ring_shared *s, int fd, struct place *at, int
 		int ret = 0;
 
 		if (ioctl(fd, EVSTREAM_IOC_FETCH, &a)) {
-			why = errno == EPIPE ? gap(s, fd, at, index, w) :
+			why = errno == EPIPE ? ask_gap(s, fd, at, index, w) :
 			      evw_why(w, "FETCH: %s", strerror(errno));
 			continue;
 		}
@@ -497,7 +497,6 @@ TEST_F_TIMEOUT(ring, segments_leave_nothing, EVW_PATIENCE)
 	rmdir(group);
 }
 
-
 /* A FETCH that wants much from an offset which is dropped meanwhile. */
 TEST_F_TIMEOUT(ring, fetch_lapped, EVW_PATIENCE)
 {
@@ -511,7 +510,8 @@ TEST_F_TIMEOUT(ring, fetch_lapped, EVW_PATIENCE)
 	ASSERT_EQ(3, write(self->fd, "one", 3));
 	pid = fork();
 	if (!pid) {
-		struct evstream_fetch a = { .min_bytes = 1 << 20, .timeout_ms = -1, .len = 1 << 21 };
+		struct evstream_fetch a = { .len = 1 << 21, .min_bytes = 1 << 20,
+					    .timeout_ms = -1 };
 
 		a.buf = (uintptr_t)malloc(a.len);
 		_exit(ioctl(self->fd, EVSTREAM_IOC_FETCH, &a) ? errno : 0);

@@ -19,10 +19,10 @@ struct torture {
 	uint64_t seed;
 	atomic_int calm;			/* producers: stop and say how far you got */
 	atomic_int over;			/* readers: what is there is all there is */
-	_Atomic uint32_t written[PRODUCERS];	/* acknowledged */
-	_Atomic long long records;		/* received by all */
-	_Atomic long long gaps;
-	_Atomic long long refused;
+	atomic_uint written[PRODUCERS];		/* acknowledged */
+	atomic_llong records;			/* received by all */
+	atomic_llong gaps;
+	atomic_llong refused;
 };
 
 static uint64_t seed_of(const struct torture *t, int worker)
@@ -104,7 +104,7 @@ static long long torture_append(struct torture *t, int fd, char *buf, char *bad,
 	}
 }
 
-static const char *producer(void *arg, int index, struct evw_worker *w)
+static const char *produce(void *arg, int index, struct evw_worker *w)
 {
 	struct torture *t = arg;
 	int fd = evt_open(&t->topic, index % PARTITIONS, O_WRONLY);
@@ -208,9 +208,9 @@ static const char *told_gap(struct torture *t, int fd, struct sight *s, uint64_t
 	if (ret)
 		return evw_why(w, "GAP: %s", strerror(-ret));
 	if (g.from < s->offset || g.to <= g.from || g.lost != *lost + g.to - g.from)
-		return evw_why(w, "gap %lld..%lld at %lld: %llu lost, %llu before", (long long)g.from,
-			       (long long)g.to, s->offset, (unsigned long long)g.lost,
-			       (unsigned long long)*lost);
+		return evw_why(w, "gap %lld..%lld at %lld: %llu lost, %llu before",
+			       (long long)g.from, (long long)g.to, s->offset,
+			       (unsigned long long)g.lost, (unsigned long long)*lost);
 	*lost = g.lost;
 	s->offset = g.to;
 	forget(s, false);
@@ -350,7 +350,8 @@ static const char *by_map(struct torture *t, int part, uint64_t rnd, struct evw_
 			forget(&s, false);
 			t->gaps++;
 		} else if (ret == 0) {
-			if (atomic_load(&t->over) && evs_reader_end_offset(r) <= evs_reader_offset(r))
+			if (atomic_load(&t->over) &&
+			    evs_reader_end_offset(r) <= evs_reader_offset(r))
 				break;
 			ret = evs_reader_wait(r, 20);
 			if (ret < 0 && !gone(ret))
@@ -406,7 +407,8 @@ static const char *meddler(void *arg, int index, struct evw_worker *w)
 			if (st.start_offset < start[i] || st.start_offset > st.end_offset ||
 			    st.start_position > st.end_position)
 				return evw_why(w, "partition %d: %lld..%lld", i,
-					       (long long)st.start_offset, (long long)st.end_offset);
+					       (long long)st.start_offset,
+					       (long long)st.end_offset);
 			start[i] = st.start_offset;
 		}
 		i = evw_random(&rnd) % PARTITIONS;
@@ -420,8 +422,9 @@ static const char *meddler(void *arg, int index, struct evw_worker *w)
 				return "TRIM kept more than it should";
 			break;
 		case 1:
+			i = evw_random(&rnd) % (sizeof(sets) / sizeof(sets[0]));
 			if (evt_streamctl("topic set %s %s 2>/dev/null >&2", t->topic.name,
-					  sets[evw_random(&rnd) % (sizeof(sets) / sizeof(sets[0]))]) > 2)
+					  sets[i]) > 2)
 				return "streamctl topic set";
 			break;
 		case 2:
@@ -460,8 +463,8 @@ static const char *last_look(struct torture *t, int part)
 		why = evw_why(&w, "read: %s", strerror(-ret));
 	for (i = part; i < PRODUCERS && !why; i += PARTITIONS)
 		if (s.sure[i] && s.next[i] != atomic_load(&t->written[i]))
-			why = evw_why(&w, "producer %d's last record is %u, not %u", i, s.next[i] - 1,
-				      atomic_load(&t->written[i]) - 1);
+			why = evw_why(&w, "producer %d's last record is %u, not %u", i,
+				      s.next[i] - 1, atomic_load(&t->written[i]) - 1);
 	why = why ?: evw_walk(fd, NULL, NULL);
 	/* Holes have offsets, and no records. */
 	if (why && strstr(why, " after "))
@@ -494,7 +497,7 @@ static const char *epoch(struct torture *t, bool calm, int milliseconds)
 	for (i = 0; i < READERS; i++)
 		evw_start(&crew[1], reader, t, i);
 	for (i = 0; i < PRODUCERS; i++)
-		evw_start(&crew[0], producer, t, i);
+		evw_start(&crew[0], produce, t, i);
 	evw_start(&crew[0], meddler, t, 0);
 	usleep(milliseconds * 1000);
 	if (calm) {

@@ -22,6 +22,12 @@
 #include "nl.h"
 #include "streamctl.h"
 
+/*
+ * NLMSGERR_ATTR_MISS_TYPE is of Linux 6.1: the headers of Ubuntu 22.04, of 5.15, lack
+ * it, and an enum is nothing that #ifdef sees.
+ */
+#define ATTR_MISS_TYPE	5
+
 static struct nl_sock *sock;
 static int family;
 
@@ -179,7 +185,7 @@ static void parse_fault(struct nl_fault *fault, const struct nlattr *attrs, int 
 		case NLMSGERR_ATTR_OFFS:
 			fault->attr = attr_at(fault->request, nla_get_u32(attr));
 			break;
-		case NLMSGERR_ATTR_MISS_TYPE:
+		case ATTR_MISS_TYPE:
 			fault->attr = (int)nla_get_u32(attr);
 			break;
 		}
