@@ -29,6 +29,8 @@
 
 EVS_DEFINE_CRC_HASH;
 
+#define EVS_MAP_AHEAD	SZ_512K
+
 static struct vfsmount *evs_mnt;
 static atomic64_t evs_total;
 
@@ -595,4 +597,23 @@ vm_fault_t evs_log_fault(struct vm_fault *vmf, u64 end)
 	if (at < EVS_LOG_BASE || at - EVS_LOG_BASE >= end)
 		return VM_FAULT_SIGBUS;
 	return evs_insert_zero_page(vmf);
+}
+
+/**
+ * evs_log_map_pages() - map what is there around a fault
+ * @vmf: the fault
+ * @start: first page wanted
+ * @end: last page wanted
+ *
+ * A log is read forwards: as much is mapped ahead as one page table and a few
+ * folios take, instead of the 64 KiB of other files.
+ */
+vm_fault_t evs_log_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long last = min((vmf->address | ~PMD_MASK), vma->vm_end - 1);
+	pgoff_t most = linear_page_index(vma, last);
+
+	end = max(end, min(most, start + EVS_MAP_AHEAD / PAGE_SIZE - 1));
+	return filemap_map_pages(vmf, start, end);
 }

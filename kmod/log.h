@@ -84,5 +84,6 @@ bool evs_view_read(struct evs_log *log, struct evs_view *view, u64 pos, void *ds
 
 void *evs_log_ctl(struct evs_log *log);
 vm_fault_t evs_log_fault(struct vm_fault *vmf, u64 end);
+vm_fault_t evs_log_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end);
 
 #endif /* EVSTREAM_LOG_H */

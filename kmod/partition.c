@@ -601,7 +601,7 @@ static const struct vm_operations_struct evs_vm_ops = {
 	.open		= evs_vma_open,
 	.close		= evs_vma_close,
 	.fault		= evs_vma_fault,
-	.map_pages	= filemap_map_pages,
+	.map_pages	= evs_log_map_pages,
 };
 
 /*
