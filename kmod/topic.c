@@ -433,6 +433,8 @@ int evs_topic_set(struct evs_topic *t, const struct evs_topic_config *cfg, u32 s
 		ret = evs_nodes->change(t);
 		if (ret) {
 			evs_config_store(t, old);
+			/* Those that were made already, too. */
+			evs_nodes->change(t);
 			goto out;
 		}
 	}
