@@ -407,8 +407,9 @@ static noinline bool evs_fill_user_pieces(struct evs_partition *p,
 	return evs_fill_pieces(p, r, s, &from);
 }
 
-static noinline ssize_t evs_append_user_again(struct evs_partition *p, const void __user *buf,
-					      u32 len, unsigned int flags)
+/* Reclaimed or unmapped since: brings it in, however long that takes. */
+static noinline int evs_append_again(struct evs_partition *p, struct iov_iter *from, u32 len,
+				     unsigned int flags)
 {
 	void *copy;
 	int ret;
@@ -418,8 +419,20 @@ static noinline ssize_t evs_append_user_again(struct evs_partition *p, const voi
 	copy = kvmalloc(len, GFP_KERNEL_ACCOUNT);
 	if (!copy)
 		return -ENOMEM;
-	ret = copy_from_user(copy, buf, len) ? -EFAULT : evs_append_value(p, copy, len, flags);
+	ret = copy_from_iter_full(copy, len, from) ?
+	      evs_append_value(p, copy, len, flags) : -EFAULT;
 	kvfree(copy);
+	return ret;
+}
+
+static noinline ssize_t evs_append_user_again(struct evs_partition *p, const void __user *buf,
+					      u32 len, unsigned int flags)
+{
+	struct iov_iter from;
+	int ret;
+
+	iov_iter_ubuf(&from, ITER_SOURCE, (void __user *)buf, len);
+	ret = evs_append_again(p, &from, len, flags);
 	return ret ? ret : (ssize_t)len;
 }
 
@@ -499,7 +512,6 @@ int evs_append_iter(struct evs_partition *p, struct iov_iter *from, unsigned int
 	struct iov_iter again = *from;
 	struct evs_reservation r;
 	struct evs_single s;
-	void *copy;
 	int ret;
 
 	evs_single_init(&s, iov_iter_count(from));
@@ -514,17 +526,8 @@ int evs_append_iter(struct evs_partition *p, struct iov_iter *from, unsigned int
 		return 0;
 	}
 	evs_abort(p, &r);
-	/* Reclaimed or unmapped since: bring it in, however long that takes. */
-	if (flags & EVS_NOWAIT)
-		return -EAGAIN;
 	*from = again;
-	copy = kvmalloc(s.len, GFP_KERNEL_ACCOUNT);
-	if (!copy)
-		return -ENOMEM;
-	ret = copy_from_iter_full(copy, s.len, from) ?
-	      evs_append_value(p, copy, s.len, flags) : -EFAULT;
-	kvfree(copy);
-	return ret;
+	return evs_append_again(p, from, s.len, flags);
 }
 
 /* Timestamps of a batch. */
@@ -596,7 +599,7 @@ int evs_append_sources(struct evs_partition *p, const struct evs_source *src, u3
 	u32 i;
 	int ret;
 
-	if (size > 1UL << p->log.shift)
+	if (size > evs_segment_size(p))
 		return -EMSGSIZE;
 	ret = evs_reserve(p, &r, size, n, t.newest, flags);
 	if (ret)
@@ -657,7 +660,7 @@ int evs_append_batch(struct evs_partition *p, const void *batch,
 	u8 head[offsetof(struct evs_batch_header, magic)];
 	int ret;
 
-	if (info->size > 1UL << p->log.shift)
+	if (info->size > evs_segment_size(p))
 		return -EMSGSIZE;
 	/* A compressed batch can claim any number of records. */
 	if (READ_ONCE(p->next_offset) > EVS_OFFSET_MAX)
@@ -692,7 +695,7 @@ int evs_append_lines(struct evs_partition *p, const u8 *lines, u32 len, unsigned
 		     u32 *taken)
 {
 	struct evs_batch_info info = { .attributes = EVS_ATTR_APPEND_TIME };
-	u64 size = EVS_BATCH_HEADER, max = 1ULL << p->log.shift;
+	u64 size = EVS_BATCH_HEADER, max = evs_segment_size(p);
 	struct evs_writer w = { .log = &p->log };
 	u8 buf[EVS_SINGLE_HEAD], *q;
 	const u8 *line, *nl, *end;

@@ -203,7 +203,7 @@ static int evs_gather_append(struct evs_gather *g, u32 first, u32 n, unsigned in
 		more = EVS_APPEND_OVERHEAD + max(s->key_len, 0) + max(s->value_len, 0) +
 		       s->headers_len;
 		/* Behind one that does not fit, none may overtake it. */
-		if (picked && size + more > 1ULL << p->log.shift)
+		if (picked && size + more > evs_segment_size(p))
 			break;
 		size += more;
 		g->picked[picked] = *s;
@@ -309,7 +309,7 @@ static long evs_ioctl_append_batch(struct file *file, void *arg)
 	if (a->len < EVS_BATCH_HEADER)
 		return -EBADMSG;
 	/* Checked once it is here: the caller can change it until then. */
-	if (a->len > 1ULL << p->log.shift)
+	if (a->len > evs_segment_size(p))
 		return -EMSGSIZE;
 	batch = kvmalloc(a->len, GFP_KERNEL_ACCOUNT);
 	if (!batch)

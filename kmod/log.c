@@ -160,6 +160,18 @@ static unsigned int evs_folio_order(struct evs_log *log, u64 pos, u64 end, u64 h
 	return min_t(unsigned int, max, __ffs(evs_index(pos)));
 }
 
+static int evs_log_insert(struct evs_log *log, struct folio *folio, pgoff_t index, gfp_t gfp)
+{
+	int ret = filemap_add_folio(evs_mapping(log), folio, index, gfp);
+
+	if (ret)
+		return ret;
+	folio_mark_uptodate(folio);
+	folio_mark_dirty(folio);
+	folio_unlock(folio);
+	return 0;
+}
+
 static int evs_log_add_folio(struct evs_log *log, unsigned int order, u64 ceiling, gfp_t gfp)
 {
 	size_t size = PAGE_SIZE << order;
@@ -177,12 +189,9 @@ static int evs_log_add_folio(struct evs_log *log, unsigned int order, u64 ceilin
 		goto uncount;
 	if (log->zero)
 		folio_zero_range(folio, 0, size);
-	ret = filemap_add_folio(evs_mapping(log), folio, evs_index(log->alloc), gfp);
+	ret = evs_log_insert(log, folio, evs_index(log->alloc), gfp);
 	if (ret)
 		goto uncount;
-	folio_mark_uptodate(folio);
-	folio_mark_dirty(folio);
-	folio_unlock(folio);
 	/* The reference stays: what has one more than its map is never split. */
 	log->folios += size;
 	log->alloc += size;
@@ -508,7 +517,7 @@ bool evs_view_at(struct evs_log *log, struct evs_view *view, u64 pos)
 	evs_view_put(view);
 	view->folio = folio;
 	view->addr = folio_address(folio);
-	view->base = ((u64)folio->index << PAGE_SHIFT) - EVS_LOG_BASE;
+	view->base = evs_folio_base(folio);
 	view->end = view->base + folio_size(folio);
 	return true;
 }
@@ -561,15 +570,8 @@ void *evs_log_ctl(struct evs_log *log)
 	folio = evs_alloc_folio(GFP_KERNEL | __GFP_ZERO, 0);
 	if (!folio)
 		return ERR_PTR(-ENOMEM);
-	ret = filemap_add_folio(evs_mapping(log), folio, 0, GFP_KERNEL);
-	if (ret) {
-		folio_put(folio);
-		return ERR_PTR(ret);
-	}
-	folio_mark_uptodate(folio);
-	folio_mark_dirty(folio);
-	folio_unlock(folio);
-	addr = folio_address(folio);
+	ret = evs_log_insert(log, folio, 0, GFP_KERNEL);
+	addr = ret ? ERR_PTR(ret) : folio_address(folio);
 	folio_put(folio);
 	return addr;
 }

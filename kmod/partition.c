@@ -91,7 +91,7 @@ static void evs_segment_free(struct evs_segment *s)
 static u32 evs_segment_chunks(const struct evs_partition *p)
 {
 	/* Entries lie more than an interval apart; one more ends the list. */
-	return DIV_ROUND_UP((1UL << p->log.shift) / EVS_INDEX_INTERVAL + 1, EVS_INDEX_CHUNK) + 1;
+	return DIV_ROUND_UP(evs_segment_size(p) / EVS_INDEX_INTERVAL + 1, EVS_INDEX_CHUNK) + 1;
 }
 
 /*
@@ -121,7 +121,7 @@ static void evs_detach_oldest(struct evs_partition *p, u64 *from, u64 *to)
 	lockdep_assert_held(&p->grow);
 	s = evs_segment_of(p, p->first);
 	*from = s->pos;
-	*to = s->pos + (1ULL << p->log.shift);
+	*to = s->pos + evs_segment_size(p);
 
 	spin_lock(&p->lock);
 	after = p->first + 1 < p->next ? evs_segment_of(p, p->first + 1) : NULL;
@@ -186,7 +186,7 @@ static void evs_seal(struct evs_partition *p)
 		spin_unlock(&p->lock);
 		return;
 	}
-	end = s->pos + (1ULL << p->log.shift);
+	end = s->pos + evs_segment_size(p);
 	r.pos = p->next_pos;
 	r.end = end;
 	p->padding += end - r.pos;
@@ -355,7 +355,7 @@ again:
 		goto out;
 	}
 	pos = p->next_pos;
-	end = p->segment ? p->segment->pos + (1ULL << p->log.shift) : pos;
+	end = p->segment ? p->segment->pos + evs_segment_size(p) : pos;
 	spin_unlock(&p->lock);
 
 	if (end - pos < size) {
@@ -374,7 +374,7 @@ again:
 		if (ret)
 			goto out;
 		evs_drop_by_bytes(p);
-		evs_log_reuse(&p->log, p->next_pos + (1ULL << p->log.shift), gfp);
+		evs_log_reuse(&p->log, p->next_pos + evs_segment_size(p), gfp);
 		goto again;
 	}
 	/* Small batches of others may move next_pos meanwhile: then once more. */
@@ -411,7 +411,7 @@ bool evs_partition_writable(struct evs_partition *p)
 	u64 pos = READ_ONCE(p->next_pos);
 
 	return evs_has_room(p) ||
-	       round_up(pos, 1ULL << p->log.shift) - pos >= PAGE_SIZE;
+	       round_up(pos, evs_segment_size(p)) - pos >= PAGE_SIZE;
 }
 
 static void evs_expire_work(struct work_struct *work)

@@ -233,6 +233,15 @@ struct evs_source {
 };
 
 /**
+ * evs_segment_size() - bytes of a segment
+ * @p: the partition
+ */
+static inline u64 evs_segment_size(const struct evs_partition *p)
+{
+	return 1ULL << p->log.shift;
+}
+
+/**
  * evs_end_offset() - the high watermark
  * @p: the partition
  *

@@ -14,11 +14,6 @@
 #include "partition.h"
 #include "trace.h"
 
-static u64 evs_segment_size(const struct evs_partition *p)
-{
-	return 1ULL << p->log.shift;
-}
-
 static u64 evs_next_segment(const struct evs_partition *p, u64 pos)
 {
 	return (pos | (evs_segment_size(p) - 1)) + 1;
