@@ -24,27 +24,6 @@
 #include "partition.h"
 #include "trace.h"
 
-/* Segment's and index' share of a reservation. */
-static __always_inline void evs_index_batch(struct evs_partition *p, struct evs_reservation *r,
-					    s64 newest)
-{
-	struct evs_segment *s = p->segment;
-
-	if (unlikely(r->pos >= s->next_entry)) {
-		u32 n = s->entries;
-		struct evs_index_entry *e = s->chunk[n / EVS_INDEX_CHUNK] + n % EVS_INDEX_CHUNK;
-
-		WRITE_ONCE(e->offset, r->offset - s->offset);
-		WRITE_ONCE(e->pos, r->pos - s->pos);
-		WRITE_ONCE(e->before, s->newest);
-		s->next_entry = r->pos + EVS_INDEX_INTERVAL;
-		/* Pairs with the acquire in evs_index_search(). */
-		smp_store_release(&s->entries, n + 1);
-	}
-	if (newest > s->newest)
-		WRITE_ONCE(s->newest, newest);
-}
-
 static noinline void evs_next_tail(struct evs_partition *p, u64 pos)
 {
 	p->tail = evs_log_addr(&p->log, pos, &p->tail_base, &p->tail_end);
@@ -117,7 +96,8 @@ static __always_inline bool evs_try_reserve(struct evs_partition *p, struct evs_
 	r->end_offset = r->offset + count;
 	p->next_offset = r->end_offset;
 	WRITE_ONCE(p->next_pos, end);
-	evs_index_batch(p, r, newest < 0 ? r->timestamp : newest);
+	evs_segment_index(p->segment, p->index, pos, r->offset, count - 1,
+			  newest < 0 ? r->timestamp : newest);
 	if (unlikely(pos >= p->tail_end))
 		evs_next_tail(p, pos);
 	r->addr = likely(end <= p->tail_end) ? p->tail + (pos - p->tail_base) : NULL;
@@ -165,6 +145,8 @@ static __always_inline bool __evs_publish(struct evs_partition *p, struct evs_re
 	}
 	__hlist_del(&r->node);
 	spin_unlock(&p->lock);
+	if (unlikely(p->durable))
+		evs_durable_appended(p);
 	evs_partition_wake(p);
 	return oldest;
 }
@@ -230,7 +212,7 @@ static void evs_abort(struct evs_partition *p, struct evs_reservation *r)
 		if (s->next_entry == r->pos + EVS_INDEX_INTERVAL) {
 			s->next_entry = r->pos;
 			/* Who has seen it looked for nothing that is not published. */
-			WRITE_ONCE(s->entries, s->entries - 1);
+			WRITE_ONCE(p->index->entries, p->index->entries - 1);
 		}
 		/* Nobody may have it: see evs_partition_kill(). */
 		if (p->dead)
@@ -243,6 +225,11 @@ static void evs_abort(struct evs_partition *p, struct evs_reservation *r)
 	}
 	p->holes++;
 	spin_unlock(&p->lock);
+	/* Its segment cannot go before this is published. */
+	rcu_read_lock();
+	s = xa_load(&p->segments, r->pos >> p->log.shift);
+	WRITE_ONCE(s->holes, true);
+	rcu_read_unlock();
 	evs_fill_hole(p, r);
 	evs_reservation_publish(p, r);
 }
@@ -331,10 +318,11 @@ static inline u8 *evs_varint32_put(u8 *p, u32 len)
 }
 
 static inline void evs_single_head(u8 *p, const struct evs_single *s,
-				   const struct evs_reservation *r)
+				   const struct evs_reservation *r, u32 leader_epoch)
 {
 	struct evs_batch_info info = {
 		.base_offset = r->offset,
+		.leader_epoch = leader_epoch,
 		.size = s->size,
 		.attributes = EVS_ATTR_APPEND_TIME,
 		.count = 1,
@@ -389,7 +377,7 @@ static noinline bool evs_fill_pieces(struct evs_partition *p, const struct evs_r
 {
 	u8 head[EVS_SINGLE_HEAD];
 
-	evs_single_head(head, s, r);
+	evs_single_head(head, s, r, p->leader_epoch);
 	evs_log_write(&p->log, r->pos, head, s->head);
 	if (evs_log_write_iter(&p->log, r->pos + s->head, from, s->len) != s->len)
 		return false;
@@ -462,7 +450,7 @@ ssize_t evs_append_user(struct evs_partition *p, const void __user *buf, u32 len
 			return ret;
 	}
 	if (likely(r.addr)) {
-		evs_single_head(r.addr, &s, &r);
+		evs_single_head(r.addr, &s, &r, p->leader_epoch);
 		done = evs_copy_direct(r.addr + s.head, buf, len);
 		r.addr[s.size - 1] = 0;
 	} else {
@@ -592,7 +580,11 @@ int evs_append_sources(struct evs_partition *p, const struct evs_source *src, u3
 	s64 now = evs_now();
 	struct evs_times t = evs_sources_times(src, n, now);
 	u64 size = evs_sources_bytes(src, n, &t, now);
-	struct evs_batch_info info = { .last_delta = n - 1, .count = n };
+	struct evs_batch_info info = {
+		.last_delta = n - 1,
+		.count = n,
+		.leader_epoch = p->leader_epoch,
+	};
 	struct evs_writer w = { .log = &p->log };
 	u8 buf[EVS_SINGLE_HEAD], *q;
 	struct evs_reservation r;
@@ -640,6 +632,92 @@ int evs_append_sources(struct evs_partition *p, const struct evs_source *src, u3
 	return 0;
 }
 
+/* A segment's files tell offsets by 31 bits, from its first one. */
+#define EVS_OFFSETS_MAX	BIT(30)
+
+/* Rolls where the batch's offsets would be too far from the segment's first. */
+static int evs_room_for_offsets(struct evs_partition *p, const struct evs_batch_info *info)
+{
+	bool roll;
+
+	if (info->last_delta >= EVS_OFFSETS_MAX)
+		return -EMSGSIZE;
+	spin_lock(&p->lock);
+	/* What others append meanwhile takes at least a few bytes an offset. */
+	roll = p->segment && p->next_offset + info->last_delta - p->segment->offset >=
+	       EVS_OFFSETS_MAX;
+	spin_unlock(&p->lock);
+	return roll ? evs_partition_roll(p) : 0;
+}
+
+/* The batch's segment cannot go before it is published. */
+static void evs_mark_producers(struct evs_partition *p, const struct evs_reservation *r)
+{
+	struct evs_segment *s;
+
+	rcu_read_lock();
+	s = xa_load(&p->segments, r->pos >> p->log.shift);
+	WRITE_ONCE(s->producers, true);
+	rcu_read_unlock();
+}
+
+static int __evs_append_batch(struct evs_partition *p, const void *batch,
+			      const struct evs_batch_info *info, bool idempotent,
+			      unsigned int flags, u64 *offset)
+{
+	struct evs_reservation r;
+	struct evs_writer w = { .log = &p->log };
+	const u32 rest = offsetof(struct evs_batch_header, magic);
+	u8 head[offsetof(struct evs_batch_header, magic)];
+	int ret;
+
+	ret = p->durable ? evs_room_for_offsets(p, info) : 0;
+	if (!ret)
+		ret = evs_reserve(p, &r, info->size, info->last_delta + 1, info->max_timestamp,
+				  flags);
+	if (ret)
+		return ret;
+	*offset = r.offset;
+	put_unaligned_be64(r.offset, head);
+	put_unaligned_be32(info->size - EVS_BATCH_PREFIX, head + 8);
+	put_unaligned_be32(p->leader_epoch, head + EVS_BATCH_PREFIX);
+	w.pos = r.pos;
+	w.addr = r.addr;
+	evs_put(&w, head, rest);
+	evs_put(&w, batch + rest, info->size - rest);
+	if (idempotent)
+		evs_mark_producers(p, &r);
+	evs_publish(p, &r);
+	return 0;
+}
+
+/* One at a time, in the order of its sequence, and each once. */
+static int evs_append_idempotent(struct evs_partition *p, const void *batch,
+				 const struct evs_batch_info *info,
+				 const struct evs_producer_id *id, unsigned int flags,
+				 u64 *offset)
+{
+	struct evs_producers *t = &p->producers;
+	int ret;
+
+	if (flags & EVS_NOWAIT) {
+		if (!mutex_trylock(&t->lock))
+			return -EAGAIN;
+	} else if (mutex_lock_interruptible(&t->lock)) {
+		return -ERESTARTSYS;
+	}
+	ret = READ_ONCE(p->dead) ? -ENODEV : evs_producers_check(t, id, offset);
+	if (!ret)
+		ret = evs_producers_expect(t, id->id);
+	if (!ret)
+		ret = __evs_append_batch(p, batch, info, true, flags, offset);
+	if (!ret)
+		evs_producers_note(t, id, *offset, info->max_timestamp);
+	mutex_unlock(&t->lock);
+	/* 1: it is there already. */
+	return ret == 1 ? 0 : ret;
+}
+
 /**
  * evs_append_batch() - append a batch that a client built
  * @p: the partition
@@ -648,36 +726,24 @@ int evs_append_sources(struct evs_partition *p, const struct evs_source *src, u3
  * @flags: EVS_NONBLOCK, EVS_NOWAIT
  * @offset: the first record's offset, out
  *
- * Return: 0; -EMSGSIZE: no segment holds it; -EOVERFLOW: offsets are used up;
- * what evs_make_room() returns.
+ * Return: 0, also where an idempotent producer's batch is there already, at
+ * @offset; -EMSGSIZE: no segment holds it; -EOVERFLOW: offsets are used up; -EILSEQ,
+ * -ESTALE: as evs_producer_check(); what evs_make_room() returns.
  */
 int evs_append_batch(struct evs_partition *p, const void *batch,
 		     const struct evs_batch_info *info, unsigned int flags, u64 *offset)
 {
-	struct evs_reservation r;
-	struct evs_writer w = { .log = &p->log };
-	const u32 rest = offsetof(struct evs_batch_header, magic);
-	u8 head[offsetof(struct evs_batch_header, magic)];
-	int ret;
+	struct evs_producer_id id;
 
 	if (info->size > evs_segment_size(p))
 		return -EMSGSIZE;
 	/* A compressed batch can claim any number of records. */
 	if (READ_ONCE(p->next_offset) > EVS_OFFSET_MAX)
 		return -EOVERFLOW;
-	ret = evs_reserve(p, &r, info->size, info->last_delta + 1, info->max_timestamp, flags);
-	if (ret)
-		return ret;
-	*offset = r.offset;
-	put_unaligned_be64(r.offset, head);
-	put_unaligned_be32(info->size - EVS_BATCH_PREFIX, head + 8);
-	put_unaligned_be32(0, head + EVS_BATCH_PREFIX);
-	w.pos = r.pos;
-	w.addr = r.addr;
-	evs_put(&w, head, rest);
-	evs_put(&w, batch + rest, info->size - rest);
-	evs_publish(p, &r);
-	return 0;
+	evs_producer_of(batch, &id);
+	if (id.id >= 0)
+		return evs_append_idempotent(p, batch, info, &id, flags, offset);
+	return __evs_append_batch(p, batch, info, false, flags, offset);
 }
 
 /**
@@ -694,7 +760,10 @@ int evs_append_batch(struct evs_partition *p, const void *batch,
 int evs_append_lines(struct evs_partition *p, const u8 *lines, u32 len, unsigned int flags,
 		     u32 *taken)
 {
-	struct evs_batch_info info = { .attributes = EVS_ATTR_APPEND_TIME };
+	struct evs_batch_info info = {
+		.attributes = EVS_ATTR_APPEND_TIME,
+		.leader_epoch = p->leader_epoch,
+	};
 	u64 size = EVS_BATCH_HEADER, max = evs_segment_size(p);
 	struct evs_writer w = { .log = &p->log };
 	u8 buf[EVS_SINGLE_HEAD], *q;

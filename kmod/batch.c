@@ -296,6 +296,7 @@ int evs_batch_header_get(const void *p, struct evs_batch_info *info)
 	info->count = be32_to_cpu(h->count);
 	info->base_timestamp = (s64)be64_to_cpu(h->base_timestamp);
 	info->max_timestamp = (s64)be64_to_cpu(h->max_timestamp);
+	info->leader_epoch = be32_to_cpu(h->leader_epoch);
 	if (info->last_delta > S32_MAX || info->count > S32_MAX)
 		return -EBADMSG;
 	return 0;

@@ -17,7 +17,7 @@
  * struct evs_batch_header - a batch's first 61 bytes, as they lie in the log
  * @base_offset: offset of the first record; not covered by @crc
  * @length: bytes that follow this field; not covered by @crc
- * @leader_epoch: always 0 here; not covered by @crc
+ * @leader_epoch: 0 where no Kafka wrote before; not covered by @crc
  * @magic: 2
  * @crc: CRC32C of all that follows this field
  * @attributes: EVS_ATTR_*
@@ -74,6 +74,7 @@ static_assert(sizeof(struct evs_batch_header) == 61);
  * @count: records; 0 for a hole
  * @base_timestamp: ms
  * @max_timestamp: ms
+ * @leader_epoch: Kafka's
  */
 struct evs_batch_info {
 	u64 base_offset;
@@ -83,6 +84,7 @@ struct evs_batch_info {
 	u32 count;
 	s64 base_timestamp;
 	s64 max_timestamp;
+	u32 leader_epoch;
 };
 
 /**
@@ -147,7 +149,7 @@ static inline void evs_batch_header_put(void *p, const struct evs_batch_info *in
 
 	h->base_offset = cpu_to_be64(info->base_offset);
 	h->length = cpu_to_be32(info->size - EVS_BATCH_PREFIX);
-	h->leader_epoch = 0;
+	h->leader_epoch = cpu_to_be32(info->leader_epoch);
 	h->magic = EVS_MAGIC;
 	h->crc = 0;
 	h->attributes = cpu_to_be16(info->attributes);

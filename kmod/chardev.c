@@ -337,16 +337,34 @@ static ssize_t evs_write_record(struct evs_file *f, struct iov_iter *from, unsig
 	return ret ?: len;
 }
 
+/* What was written is on stable storage, too, where there is any. */
+static noinline ssize_t evs_write_synced(struct evs_file *f, ssize_t ret)
+{
+	int err;
+
+	if (ret < 0 || !f->to->durable)
+		return ret;
+	err = evs_partition_sync(f->to, evs_end_pos(f->to));
+	return err ?: ret;
+}
+
 static ssize_t evs_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct evs_file *f = iocb->ki_filp->private_data;
 	unsigned int flags = evs_file_flags(iocb->ki_filp);
+	bool sync = iocb->ki_flags & IOCB_DSYNC;
+	ssize_t ret;
 
-	if (iocb->ki_flags & IOCB_NOWAIT)
+	if (iocb->ki_flags & IOCB_NOWAIT) {
+		if (sync && f->to->durable)
+			return -EAGAIN;
 		flags |= EVS_NONBLOCK | EVS_NOWAIT;
+	}
 	if (evs_file_framing(f) == EVSTREAM_FRAMING_LINE)
-		return evs_write_lines(f, from, flags);
-	return evs_write_record(f, from, flags);
+		ret = evs_write_lines(f, from, flags);
+	else
+		ret = evs_write_record(f, from, flags);
+	return sync ? evs_write_synced(f, ret) : ret;
 }
 
 static noinline ssize_t evs_write_user_lines(struct evs_file *f, const char __user *buf,
@@ -358,12 +376,28 @@ static noinline ssize_t evs_write_user_lines(struct evs_file *f, const char __us
 	return evs_write_lines(f, &from, flags);
 }
 
+static noinline ssize_t evs_write_sync(struct evs_file *f, const char __user *buf, size_t len,
+				       unsigned int flags)
+{
+	ssize_t ret;
+
+	if (evs_file_framing(f) == EVSTREAM_FRAMING_LINE)
+		ret = evs_write_user_lines(f, buf, len, flags);
+	else if (len > READ_ONCE(f->topic->config.max_record))
+		ret = -EMSGSIZE;
+	else
+		ret = evs_append_user(f->to, buf, len, flags);
+	return evs_write_synced(f, ret);
+}
+
 /* The short way of write(2), as /dev/null has one: no iterator. */
 static ssize_t evs_write(struct file *file, const char __user *buf, size_t len, loff_t *ppos)
 {
 	struct evs_file *f = file->private_data;
 	unsigned int flags = evs_file_flags(file);
 
+	if (unlikely(file->f_flags & O_DSYNC))
+		return evs_write_sync(f, buf, len, flags);
 	if (unlikely(evs_file_framing(f) == EVSTREAM_FRAMING_LINE))
 		return evs_write_user_lines(f, buf, len, flags);
 	if (len > READ_ONCE(f->topic->config.max_record))
@@ -691,6 +725,33 @@ static __poll_t evs_poll(struct file *file, poll_table *wait)
 	return mask;
 }
 
+/*
+ * All that was appended before, whoever did. As for any file whose storage is
+ * memory, there is nothing to do for a volatile topic.
+ */
+static int evs_fsync(struct file *file, loff_t start, loff_t end, int datasync)
+{
+	struct evs_file *f = file->private_data;
+	int ret = 0, err;
+	u32 i;
+
+	if (!f->topic->place)
+		return 0;
+	if (f->part)
+		return evs_partition_sync(f->part, evs_end_pos(f->part));
+	for (i = 0; i < f->topic->partitions; i++)
+		evs_partition_sync_start(f->topic->partition[i]);
+	for (i = 0; i < f->topic->partitions; i++) {
+		struct evs_partition *p = f->topic->partition[i];
+
+		err = evs_partition_sync(p, evs_end_pos(p));
+		if (err == -EINTR)
+			return err;
+		ret = ret ?: err;
+	}
+	return ret;
+}
+
 static int evs_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct evs_file *f = file->private_data;
@@ -726,8 +787,8 @@ static const struct file_operations evs_fops = {
 	.splice_write	= iter_file_splice_write,
 	.llseek		= evs_llseek,
 	.poll		= evs_poll,
+	.fsync		= evs_fsync,
 	.mmap		= evs_mmap,
-	.fsync		= noop_fsync,
 	.unlocked_ioctl	= evs_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
 	.show_fdinfo	= evs_show_fdinfo,

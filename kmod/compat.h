@@ -3,7 +3,10 @@
 #ifndef EVSTREAM_COMPAT_H
 #define EVSTREAM_COMPAT_H
 
+#include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/mount.h>
+#include <linux/namei.h>
 #include <linux/pagemap.h>
 #include <linux/pgtable.h>
 #include <linux/version.h>
@@ -87,5 +90,98 @@ static inline int evs_crc_init(void) { return 0; }
 static inline void evs_crc_exit(void) { }
 #define EVS_DEFINE_CRC_HASH	struct crypto_shash
 #endif
+
+/* Directory entries, whose locking changed hands between 6.17 and 6.19. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
+static inline int __evs_mkdir(const struct path *dir, const char *name, umode_t mode)
+{
+	struct inode *inode = d_inode(dir->dentry);
+	struct dentry *child;
+	int ret;
+
+	inode_lock_nested(inode, I_MUTEX_PARENT);
+	child = lookup_one_len(name, dir->dentry, strlen(name));
+	ret = PTR_ERR_OR_ZERO(child);
+	if (!ret) {
+		ret = d_is_positive(child) ? -EEXIST :
+		      vfs_mkdir(mnt_idmap(dir->mnt), inode, child, mode);
+		dput(child);
+	}
+	inode_unlock(inode);
+	return ret;
+}
+
+static inline int __evs_remove(const struct path *path, bool dir)
+{
+	struct mnt_idmap *idmap = mnt_idmap(path->mnt);
+	struct dentry *parent = dget_parent(path->dentry);
+	struct inode *inode = d_inode(parent);
+	int ret;
+
+	inode_lock_nested(inode, I_MUTEX_PARENT);
+	if (path->dentry->d_parent != parent || d_unhashed(path->dentry))
+		ret = -ENOENT;
+	else if (dir)
+		ret = vfs_rmdir(idmap, inode, path->dentry);
+	else
+		ret = vfs_unlink(idmap, inode, path->dentry, NULL);
+	inode_unlock(inode);
+	dput(parent);
+	return ret;
+}
+#else
+static inline int __evs_mkdir(const struct path *dir, const char *name, umode_t mode)
+{
+	struct mnt_idmap *idmap = mnt_idmap(dir->mnt);
+	struct dentry *child = start_creating(idmap, dir->dentry, &QSTR(name));
+
+	if (IS_ERR(child))
+		return PTR_ERR(child);
+	child = vfs_mkdir(idmap, d_inode(dir->dentry), child, mode, NULL);
+	end_creating(child);
+	return PTR_ERR_OR_ZERO(child);
+}
+
+static inline int __evs_remove(const struct path *path, bool dir)
+{
+	struct mnt_idmap *idmap = mnt_idmap(path->mnt);
+	struct dentry *parent = dget_parent(path->dentry);
+	struct dentry *child = start_removing_dentry(parent, path->dentry);
+	int ret = PTR_ERR_OR_ZERO(child);
+
+	if (!ret) {
+		ret = dir ? vfs_rmdir(idmap, d_inode(parent), child, NULL) :
+			    vfs_unlink(idmap, d_inode(parent), child, NULL);
+		end_removing(child);
+	}
+	dput(parent);
+	return ret;
+}
+#endif
+
+static inline int evs_mkdir(const struct path *dir, const char *name, umode_t mode)
+{
+	int ret = mnt_want_write(dir->mnt);
+
+	if (!ret) {
+		ret = __evs_mkdir(dir, name, mode);
+		mnt_drop_write(dir->mnt);
+	}
+	return ret;
+}
+
+static inline int evs_remove(const struct path *path, bool dir)
+{
+	int ret = mnt_want_write(path->mnt);
+
+	if (!ret) {
+		ret = __evs_remove(path, dir);
+		mnt_drop_write(path->mnt);
+	}
+	return ret;
+}
+
+#define evs_unlink(path)	evs_remove(path, false)
+#define evs_rmdir(path)		evs_remove(path, true)
 
 #endif /* EVSTREAM_COMPAT_H */

@@ -40,7 +40,53 @@ struct evs_reservation {
 /* In append.c */
 void evs_reservation_publish(struct evs_partition *p, struct evs_reservation *r);
 
+/* In index.c */
+struct evs_index *evs_index_new(u64 segment_size, gfp_t gfp);
+int evs_index_room(struct evs_index *x, u32 bytes, gfp_t gfp);
+void evs_index_free_now(struct evs_index *x);
+void evs_index_free(struct evs_index *x);
+
+/**
+ * evs_segment_index() - note a batch in its segment
+ * @s: the segment
+ * @x: its index, with room
+ * @pos: the batch's position
+ * @offset: its base offset
+ * @last: its last offset, from its base offset
+ * @newest: its newest timestamp
+ */
+static __always_inline void evs_segment_index(struct evs_segment *s, struct evs_index *x,
+					      u64 pos, u64 offset, u32 last, s64 newest)
+{
+	if (unlikely(pos >= s->next_entry)) {
+		u32 n = x->entries;
+		struct evs_index_entry *e = x->chunk[n / EVS_INDEX_CHUNK] + n % EVS_INDEX_CHUNK;
+
+		WRITE_ONCE(e->offset, offset - s->offset);
+		WRITE_ONCE(e->pos, pos - s->pos);
+		WRITE_ONCE(e->last, last);
+		WRITE_ONCE(e->before, s->newest);
+		WRITE_ONCE(e->before_offset, s->newest_offset - s->offset);
+		s->next_entry = pos + EVS_INDEX_INTERVAL;
+		/* Pairs with the acquire in evs_index_search(). */
+		smp_store_release(&x->entries, n + 1);
+	}
+	if (newest > s->newest) {
+		WRITE_ONCE(s->newest, newest);
+		s->newest_offset = offset + last;
+	}
+}
+
+/* In durable.c */
+void evs_durable_appended(struct evs_partition *p);
+void evs_durable_flush(struct evs_partition *p, bool sync);
+
 /* In partition.c */
+struct evs_segment *evs_segment_new(struct evs_partition *p, u64 pos, u64 offset, bool index,
+				    gfp_t gfp);
+void evs_segment_discard(struct evs_segment *s);
+int evs_partition_roll(struct evs_partition *p);
+void evs_partition_retain(struct evs_partition *p);
 int evs_make_room(struct evs_partition *p, u32 size, unsigned int flags);
 void evs_partition_wake_waiters(struct evs_partition *p);
 

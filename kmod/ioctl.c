@@ -21,7 +21,7 @@ static_assert(offsetof(struct evstream_append_batch, base_offset) == 24);
 static_assert(sizeof(struct evstream_fetch) == 72);
 static_assert(offsetof(struct evstream_fetch, offset) == 32);
 static_assert(sizeof(struct evstream_seek) == 32);
-static_assert(sizeof(struct evstream_stat) == 88);
+static_assert(sizeof(struct evstream_stat) == 96);
 static_assert(offsetof(struct evstream_stat, offset) == 24);
 static_assert(sizeof(struct evstream_set_framing) == 8);
 static_assert(sizeof(struct evstream_gap) == 32);
@@ -252,6 +252,21 @@ static int evs_gather_results(struct evs_gather *g, u32 from, u32 n)
 	return 0;
 }
 
+/*
+ * What was appended through an O_DSYNC file is on stable storage: in @p, or in
+ * whichever partitions.
+ */
+static int evs_append_synced(struct file *file, struct evs_partition *p)
+{
+	struct evs_file *f = file->private_data;
+
+	if (!(file->f_flags & O_DSYNC) || !f->topic->place)
+		return 0;
+	if (!p)
+		p = f->part;
+	return p ? evs_partition_sync(p, evs_end_pos(p)) : vfs_fsync(file, 1);
+}
+
 static long evs_ioctl_append(struct file *file, void *arg)
 {
 	struct evs_file *f = file->private_data;
@@ -285,9 +300,9 @@ static long evs_ioctl_append(struct file *file, void *arg)
 	evs_gather_free(&g);
 	if (ret && ret != -EFAULT && evs_gather_rest(&g, done, a->nr_records, ret))
 		ret = -EFAULT;
-	if (a->appended)
-		return 0;
-	return ret ?: first_error;
+	if (!a->appended)
+		return ret ?: first_error;
+	return evs_append_synced(file, NULL);
 }
 
 static long evs_ioctl_append_batch(struct file *file, void *arg)
@@ -320,9 +335,10 @@ static long evs_ioctl_append_batch(struct file *file, void *arg)
 	if (!ret)
 		ret = evs_append_batch(p, batch, &info, evs_file_flags(file), &offset);
 	kvfree(batch);
-	if (!ret)
-		a->base_offset = offset;
-	return ret;
+	if (ret)
+		return ret;
+	a->base_offset = offset;
+	return evs_append_synced(file, p);
 }
 
 /* FETCH */
@@ -503,6 +519,7 @@ static long evs_ioctl_stat(struct file *file, void *arg)
 		.segment_shift = p->log.shift,
 		.max_record = READ_ONCE(f->topic->config.max_record),
 		.offset = -1,
+		.durable_offset = evs_partition_durable_offset(p),
 	};
 	spin_lock(&p->lock);
 	a->start_offset = p->start_offset;

@@ -10,6 +10,7 @@
 #include "internal.h"
 #include "log.h"
 #include "netlink.h"
+#include "store.h"
 #include "partition.h"
 #include "topic.h"
 
@@ -58,9 +59,12 @@ static int __init evs_init(void)
 	ret = evs_partition_init_caches();
 	if (ret)
 		return ret;
-	ret = evs_log_register();
+	ret = evs_store_register();
 	if (ret)
 		goto exit_caches;
+	ret = evs_log_register();
+	if (ret)
+		goto unregister_store;
 	ret = evs_chardev_init();
 	if (ret)
 		goto unregister_log;
@@ -74,6 +78,8 @@ exit_chardev:
 	evs_chardev_exit();
 unregister_log:
 	evs_log_unregister();
+unregister_store:
+	evs_store_unregister();
 exit_caches:
 	evs_partition_exit_caches();
 	return ret;
@@ -87,6 +93,7 @@ static void __exit evs_exit(void)
 	/* Topics, segments and nodes are freed behind a grace period. */
 	rcu_barrier();
 	evs_log_unregister();
+	evs_store_unregister();
 	evs_partition_exit_caches();
 }
 

@@ -12,7 +12,7 @@
 #include <linux/evstream.h>
 
 /* EVSTREAM_CMD_TOPIC_NEW - do */
-static const struct nla_policy evstream_topic_new_nl_policy[EVSTREAM_A_TOPIC_RETENTION_BYTES + 1] = {
+static const struct nla_policy evstream_topic_new_nl_policy[EVSTREAM_A_TOPIC_FLUSH_BYTES + 1] = {
 	[EVSTREAM_A_TOPIC_NAME] = { .type = NLA_NUL_STRING, },
 	[EVSTREAM_A_TOPIC_PARTITIONS] = { .type = NLA_U32, },
 	[EVSTREAM_A_TOPIC_SEGMENT_SIZE] = { .type = NLA_UINT, },
@@ -25,6 +25,9 @@ static const struct nla_policy evstream_topic_new_nl_policy[EVSTREAM_A_TOPIC_RET
 	[EVSTREAM_A_TOPIC_MODE] = { .type = NLA_U32, },
 	[EVSTREAM_A_TOPIC_RETENTION_MS] = { .type = NLA_UINT, },
 	[EVSTREAM_A_TOPIC_RETENTION_BYTES] = { .type = NLA_UINT, },
+	[EVSTREAM_A_TOPIC_DIR] = { .type = NLA_NUL_STRING, },
+	[EVSTREAM_A_TOPIC_FLUSH_INTERVAL] = { .type = NLA_UINT, },
+	[EVSTREAM_A_TOPIC_FLUSH_BYTES] = { .type = NLA_UINT, },
 };
 
 /* EVSTREAM_CMD_TOPIC_DEL - do */
@@ -38,7 +41,7 @@ static const struct nla_policy evstream_topic_get_nl_policy[EVSTREAM_A_TOPIC_NAM
 };
 
 /* EVSTREAM_CMD_TOPIC_SET - do */
-static const struct nla_policy evstream_topic_set_nl_policy[EVSTREAM_A_TOPIC_RETENTION_BYTES + 1] = {
+static const struct nla_policy evstream_topic_set_nl_policy[EVSTREAM_A_TOPIC_FLUSH_BYTES + 1] = {
 	[EVSTREAM_A_TOPIC_NAME] = { .type = NLA_NUL_STRING, },
 	[EVSTREAM_A_TOPIC_RING_SIZE] = { .type = NLA_UINT, },
 	[EVSTREAM_A_TOPIC_MAX_RECORD] = { .type = NLA_U32, },
@@ -49,6 +52,8 @@ static const struct nla_policy evstream_topic_set_nl_policy[EVSTREAM_A_TOPIC_RET
 	[EVSTREAM_A_TOPIC_MODE] = { .type = NLA_U32, },
 	[EVSTREAM_A_TOPIC_RETENTION_MS] = { .type = NLA_UINT, },
 	[EVSTREAM_A_TOPIC_RETENTION_BYTES] = { .type = NLA_UINT, },
+	[EVSTREAM_A_TOPIC_FLUSH_INTERVAL] = { .type = NLA_UINT, },
+	[EVSTREAM_A_TOPIC_FLUSH_BYTES] = { .type = NLA_UINT, },
 	[EVSTREAM_A_TOPIC_PARTITIONS] = { .type = NLA_U32, },
 	[EVSTREAM_A_TOPIC_SEGMENT_SIZE] = { .type = NLA_UINT, },
 };
@@ -64,13 +69,24 @@ static const struct nla_policy evstream_partition_get_dump_nl_policy[EVSTREAM_A_
 	[EVSTREAM_A_PARTITION_TOPIC] = { .type = NLA_NUL_STRING, },
 };
 
+/* EVSTREAM_CMD_TOPIC_ATTACH - do */
+static const struct nla_policy evstream_topic_attach_nl_policy[EVSTREAM_A_TOPIC_DIR + 1] = {
+	[EVSTREAM_A_TOPIC_NAME] = { .type = NLA_NUL_STRING, },
+	[EVSTREAM_A_TOPIC_DIR] = { .type = NLA_NUL_STRING, },
+};
+
+/* EVSTREAM_CMD_TOPIC_DETACH - do */
+static const struct nla_policy evstream_topic_detach_nl_policy[EVSTREAM_A_TOPIC_NAME + 1] = {
+	[EVSTREAM_A_TOPIC_NAME] = { .type = NLA_NUL_STRING, },
+};
+
 /* Ops table for evstream */
 static const struct genl_split_ops evstream_nl_ops[] = {
 	{
 		.cmd		= EVSTREAM_CMD_TOPIC_NEW,
 		.doit		= evstream_nl_topic_new_doit,
 		.policy		= evstream_topic_new_nl_policy,
-		.maxattr	= EVSTREAM_A_TOPIC_RETENTION_BYTES,
+		.maxattr	= EVSTREAM_A_TOPIC_FLUSH_BYTES,
 		.flags		= GENL_CMD_CAP_DO,
 	},
 	{
@@ -97,7 +113,7 @@ static const struct genl_split_ops evstream_nl_ops[] = {
 		.cmd		= EVSTREAM_CMD_TOPIC_SET,
 		.doit		= evstream_nl_topic_set_doit,
 		.policy		= evstream_topic_set_nl_policy,
-		.maxattr	= EVSTREAM_A_TOPIC_RETENTION_BYTES,
+		.maxattr	= EVSTREAM_A_TOPIC_FLUSH_BYTES,
 		.flags		= GENL_CMD_CAP_DO,
 	},
 	{
@@ -114,6 +130,20 @@ static const struct genl_split_ops evstream_nl_ops[] = {
 		.policy		= evstream_partition_get_dump_nl_policy,
 		.maxattr	= EVSTREAM_A_PARTITION_TOPIC,
 		.flags		= GENL_CMD_CAP_DUMP,
+	},
+	{
+		.cmd		= EVSTREAM_CMD_TOPIC_ATTACH,
+		.doit		= evstream_nl_topic_attach_doit,
+		.policy		= evstream_topic_attach_nl_policy,
+		.maxattr	= EVSTREAM_A_TOPIC_DIR,
+		.flags		= GENL_CMD_CAP_DO,
+	},
+	{
+		.cmd		= EVSTREAM_CMD_TOPIC_DETACH,
+		.doit		= evstream_nl_topic_detach_doit,
+		.policy		= evstream_topic_detach_nl_policy,
+		.maxattr	= EVSTREAM_A_TOPIC_NAME,
+		.flags		= GENL_CMD_CAP_DO,
 	},
 };
 

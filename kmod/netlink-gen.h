@@ -24,6 +24,8 @@ int evstream_nl_topic_set_doit(struct sk_buff *skb, struct genl_info *info);
 int evstream_nl_partition_get_doit(struct sk_buff *skb, struct genl_info *info);
 int evstream_nl_partition_get_dumpit(struct sk_buff *skb,
 				     struct netlink_callback *cb);
+int evstream_nl_topic_attach_doit(struct sk_buff *skb, struct genl_info *info);
+int evstream_nl_topic_detach_doit(struct sk_buff *skb, struct genl_info *info);
 
 enum {
 	EVSTREAM_NLGRP_TOPICS,

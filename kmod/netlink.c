@@ -9,6 +9,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/kdev_t.h>
+#include <linux/limits.h>
 #include <linux/string.h>
 #include <linux/uidgid.h>
 #include <net/genetlink.h>
@@ -34,6 +35,8 @@ static const struct {
 	{ EVS_SET_MODE,			EVSTREAM_A_TOPIC_MODE },
 	{ EVS_SET_RETENTION_MS,		EVSTREAM_A_TOPIC_RETENTION_MS },
 	{ EVS_SET_RETENTION_BYTES,	EVSTREAM_A_TOPIC_RETENTION_BYTES },
+	{ EVS_SET_FLUSH_MS,		EVSTREAM_A_TOPIC_FLUSH_INTERVAL },
+	{ EVS_SET_FLUSH_BYTES,		EVSTREAM_A_TOPIC_FLUSH_BYTES },
 };
 
 static int evs_nl_may_change(struct sk_buff *skb, struct genl_info *info)
@@ -58,6 +61,8 @@ static int evs_nl_refuse(struct genl_info *info, const struct evs_fault *fault,
 	for (i = 0; i < ARRAY_SIZE(evs_members); i++)
 		if (fault->set & evs_members[i].set)
 			attr = info->attrs[evs_members[i].attr];
+	if (fault->set & EVS_SET_DIR)
+		attr = info->attrs[EVSTREAM_A_TOPIC_DIR];
 	/* A default can be at fault too, and that has no attribute. */
 	if (attr)
 		NL_SET_BAD_ATTR(info->extack, attr);
@@ -148,6 +153,12 @@ static int evs_nl_parse_config(struct genl_info *info,
 	if (*given & EVS_SET_RETENTION_BYTES)
 		cfg->retention_bytes =
 			nla_get_uint(attrs[EVSTREAM_A_TOPIC_RETENTION_BYTES]);
+	if (*given & EVS_SET_FLUSH_MS)
+		cfg->flush_ms =
+			nla_get_uint(attrs[EVSTREAM_A_TOPIC_FLUSH_INTERVAL]);
+	if (*given & EVS_SET_FLUSH_BYTES)
+		cfg->flush_bytes =
+			nla_get_uint(attrs[EVSTREAM_A_TOPIC_FLUSH_BYTES]);
 
 	return evs_nl_parse_owner(info, cfg);
 }
@@ -156,6 +167,7 @@ static int evs_nl_parse_config(struct genl_info *info,
 static int evs_nl_fill_topic(struct sk_buff *skb, struct evs_topic *t,
 			     struct user_namespace *ns)
 {
+	const char *dir = evs_topic_dir(t);
 	struct evs_topic_config cfg;
 	u64 created_ms;
 
@@ -179,6 +191,12 @@ static int evs_nl_fill_topic(struct sk_buff *skb, struct evs_topic *t,
 	    nla_put_uint(skb, EVSTREAM_A_TOPIC_RETENTION_BYTES,
 			 cfg.retention_bytes) ||
 	    nla_put_uint(skb, EVSTREAM_A_TOPIC_CREATED_MS, created_ms))
+		return -EMSGSIZE;
+	if (!dir)
+		return 0;
+	if (nla_put_string(skb, EVSTREAM_A_TOPIC_DIR, dir) ||
+	    nla_put_uint(skb, EVSTREAM_A_TOPIC_FLUSH_INTERVAL, cfg.flush_ms) ||
+	    nla_put_uint(skb, EVSTREAM_A_TOPIC_FLUSH_BYTES, cfg.flush_bytes))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -219,6 +237,17 @@ static int evs_nl_fill_partition(struct sk_buff *skb, const char *topic,
 	    nla_put_uint(skb, EVSTREAM_A_PARTITION_LAST_TIMESTAMP,
 			 st->last_timestamp))
 		return -EMSGSIZE;
+	if (st->durable_offset >= 0 &&
+	    (nla_put_uint(skb, EVSTREAM_A_PARTITION_DURABLE_OFFSET,
+			  st->durable_offset) ||
+	     nla_put_uint(skb, EVSTREAM_A_PARTITION_UNWRITTEN, st->unwritten)))
+		return -EMSGSIZE;
+	if (st->error &&
+	    nla_put_u32(skb, EVSTREAM_A_PARTITION_ERROR, st->error))
+		return -EMSGSIZE;
+	if (st->cut &&
+	    nla_put_uint(skb, EVSTREAM_A_PARTITION_CUT_BYTES, st->cut))
+		return -EMSGSIZE;
 	return 0;
 }
 
@@ -243,47 +272,127 @@ err_free:
 	return err;
 }
 
+/* The name of a topic that is not there yet. */
+static int evs_nl_parse_name(struct genl_info *info, char *to, size_t size)
+{
+	struct nlattr *name = info->attrs[EVSTREAM_A_TOPIC_NAME];
+
+	if (GENL_REQ_ATTR_CHECK(info, EVSTREAM_A_TOPIC_NAME)) {
+		GENL_SET_ERR_MSG(info, "the topic's name is missing");
+		return -EINVAL;
+	}
+	if (strscpy(to, nla_data(name), size) < 0) {
+		NL_SET_ERR_MSG_ATTR(info->extack, name,
+				    "a topic's name has 249 letters at the most");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* Tells of a topic that is there now, and answers with it; takes @msg and @t. */
+static int evs_nl_topic_is_new(struct sk_buff *msg, struct genl_info *info,
+			       struct evs_topic *t)
+{
+	int err;
+
+	evs_netlink_notify(t, EVSTREAM_CMD_TOPIC_NEW_NTF);
+	err = evs_nl_reply_topic(msg, info, t);
+	evs_topic_put(t);
+	return err;
+}
+
+static size_t evs_nl_topic_size(void)
+{
+	/* A directory's path may need a page of its own. */
+	return NLMSG_GOODSIZE + PATH_MAX;
+}
+
 int evstream_nl_topic_new_doit(struct sk_buff *skb, struct genl_info *info)
 {
+	struct nlattr *dir = info->attrs[EVSTREAM_A_TOPIC_DIR];
 	struct evs_topic_config cfg = {};
 	struct evs_fault fault = {};
 	struct evs_topic *t;
 	struct sk_buff *msg;
-	struct nlattr *name;
 	u32 given;
 	int err;
 
 	err = evs_nl_may_change(skb, info);
 	if (err)
 		return err;
-
-	if (GENL_REQ_ATTR_CHECK(info, EVSTREAM_A_TOPIC_NAME)) {
-		GENL_SET_ERR_MSG(info, "the topic's name is missing");
-		return -EINVAL;
-	}
-	name = info->attrs[EVSTREAM_A_TOPIC_NAME];
-	if (strscpy(cfg.name, nla_data(name), sizeof(cfg.name)) < 0) {
-		NL_SET_ERR_MSG_ATTR(info->extack, name,
-				    "a topic's name has 249 letters at the most");
-		return -EINVAL;
-	}
+	err = evs_nl_parse_name(info, cfg.name, sizeof(cfg.name));
+	if (err)
+		return err;
 	err = evs_nl_parse_config(info, &cfg, &given);
 	if (err)
 		return err;
 
 	/* First, so that no topic is made that nobody is told of. */
-	msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	msg = genlmsg_new(evs_nl_topic_size(), GFP_KERNEL);
 	if (!msg)
 		return -ENOMEM;
 
-	err = evs_topic_create(&cfg, given, &t, &fault);
+	err = evs_topic_create(&cfg, given, dir ? nla_data(dir) : NULL, &t,
+			       &fault);
 	if (err) {
 		nlmsg_free(msg);
 		return evs_nl_refuse(info, &fault, err);
 	}
+	return evs_nl_topic_is_new(msg, info, t);
+}
 
-	evs_netlink_notify(t, EVSTREAM_CMD_TOPIC_NEW_NTF);
-	err = evs_nl_reply_topic(msg, info, t);
+int evstream_nl_topic_attach_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	char name[EVSTREAM_NAME_MAX + 1];
+	struct evs_fault fault = {};
+	struct evs_topic *t;
+	struct sk_buff *msg;
+	int err;
+
+	err = evs_nl_may_change(skb, info);
+	if (err)
+		return err;
+	err = evs_nl_parse_name(info, name, sizeof(name));
+	if (err)
+		return err;
+	if (GENL_REQ_ATTR_CHECK(info, EVSTREAM_A_TOPIC_DIR)) {
+		GENL_SET_ERR_MSG(info, "the directory is missing");
+		return -EINVAL;
+	}
+	msg = genlmsg_new(evs_nl_topic_size(), GFP_KERNEL);
+	if (!msg)
+		return -ENOMEM;
+
+	err = evs_topic_attach(name, nla_data(info->attrs[EVSTREAM_A_TOPIC_DIR]),
+			       &t, &fault);
+	if (err) {
+		nlmsg_free(msg);
+		return evs_nl_refuse(info, &fault, err);
+	}
+	return evs_nl_topic_is_new(msg, info, t);
+}
+
+int evstream_nl_topic_detach_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct evs_fault fault = {};
+	struct evs_topic *t;
+	int err;
+
+	err = evs_nl_may_change(skb, info);
+	if (err)
+		return err;
+	t = evs_nl_find(info, EVSTREAM_A_TOPIC_NAME);
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+
+	err = evs_topic_detach(t, &fault);
+	if (!err) {
+		evs_netlink_notify(t, EVSTREAM_CMD_TOPIC_DEL_NTF);
+	} else {
+		if (err == -ENOENT)
+			fault.msg = "no such topic";
+		evs_nl_refuse(info, &fault, err);
+	}
 	evs_topic_put(t);
 	return err;
 }
@@ -358,7 +467,7 @@ int evstream_nl_topic_get_doit(struct sk_buff *skb, struct genl_info *info)
 	if (IS_ERR(t))
 		return PTR_ERR(t);
 
-	msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	msg = genlmsg_new(evs_nl_topic_size(), GFP_KERNEL);
 	err = msg ? evs_nl_reply_topic(msg, info, t) : -ENOMEM;
 	evs_topic_put(t);
 	return err;
@@ -556,7 +665,7 @@ void evs_netlink_notify(struct evs_topic *t, u8 cmd)
 	struct sk_buff *msg;
 	void *hdr;
 
-	msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	msg = genlmsg_new(evs_nl_topic_size(), GFP_KERNEL);
 	if (!msg)
 		return;
 	hdr = genlmsg_put(msg, 0, 0, &evstream_nl_family, 0, cmd);
@@ -569,6 +678,36 @@ void evs_netlink_notify(struct evs_topic *t, u8 cmd)
 				EVSTREAM_NLGRP_TOPICS);
 }
 
+/* A partition's writing has ended. */
+static void evs_nl_partition_error(u32 topic_id, u32 number, int error)
+{
+	struct evs_topic *t = evs_topic_next(topic_id);
+	struct evs_topic_config cfg;
+	struct sk_buff *msg;
+	u64 created_ms;
+	void *hdr;
+
+	if (!t)
+		return;
+	msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
+	if (!msg || evs_topic_id(t) != topic_id)
+		goto free;
+	evs_topic_config(t, &cfg, &created_ms);
+	hdr = genlmsg_put(msg, 0, 0, &evstream_nl_family, 0,
+			  EVSTREAM_CMD_PARTITION_ERROR_NTF);
+	if (!hdr || nla_put_string(msg, EVSTREAM_A_PARTITION_TOPIC, cfg.name) ||
+	    nla_put_u32(msg, EVSTREAM_A_PARTITION_PARTITION, number) ||
+	    nla_put_u32(msg, EVSTREAM_A_PARTITION_ERROR, error))
+		goto free;
+	genlmsg_end(msg, hdr);
+	genlmsg_multicast_allns(&evstream_nl_family, msg, 0,
+				EVSTREAM_NLGRP_TOPICS);
+	msg = NULL;
+free:
+	nlmsg_free(msg);
+	evs_topic_put(t);
+}
+
 /**
  * evs_netlink_init - register the family
  *
@@ -578,7 +717,11 @@ void evs_netlink_notify(struct evs_topic *t, u8 cmd)
  */
 int __init evs_netlink_init(void)
 {
-	return genl_register_family(&evstream_nl_family);
+	int err = genl_register_family(&evstream_nl_family);
+
+	if (!err)
+		evs_topic_on_error(evs_nl_partition_error);
+	return err;
 }
 
 /**
@@ -588,5 +731,7 @@ int __init evs_netlink_init(void)
  */
 void evs_netlink_exit(void)
 {
+	/* There is no topic left that could call. */
+	evs_topic_on_error(NULL);
 	genl_unregister_family(&evstream_nl_family);
 }

@@ -11,6 +11,7 @@
 #include <linux/evstream.h>
 #include <uapi/linux/evstream_netlink.h>
 
+#include "durable.h"
 #include "internal.h"
 #include "partition.h"
 
@@ -75,42 +76,17 @@ static struct evs_segment *evs_segment_of(struct evs_partition *p, u64 number)
 static void evs_segment_free_rcu(struct rcu_head *rcu)
 {
 	struct evs_segment *s = container_of(rcu, struct evs_segment, rcu);
-	u32 i;
 
-	/* A NULL ends them: see evs_segment_chunks(). */
-	for (i = 0; s->chunk[i]; i++)
-		free_page((unsigned long)s->chunk[i]);
-	kvfree(s);
+	evs_index_free_now(rcu_dereference_protected(s->index, true));
+	kfree(s);
 }
 
-static void evs_segment_free(struct evs_segment *s)
+static void evs_segment_free(struct evs_partition *p, struct evs_segment *s)
 {
-	call_rcu(&s->rcu, evs_segment_free_rcu);
-}
-
-static u32 evs_segment_chunks(const struct evs_partition *p)
-{
-	/* Entries lie more than an interval apart; one more ends the list. */
-	return DIV_ROUND_UP(evs_segment_size(p) / EVS_INDEX_INTERVAL + 1, EVS_INDEX_CHUNK) + 1;
-}
-
-/*
- * Pages of index for all batches that can begin below @end.  An entry is made
- * at most every EVS_INDEX_INTERVAL bytes, so the folios' end tells how many.
- */
-static int evs_segment_index_room(struct evs_segment *s, u64 end, gfp_t gfp)
-{
-	u32 chunks = DIV_ROUND_UP((u32)((end - s->pos) / EVS_INDEX_INTERVAL) + 1, EVS_INDEX_CHUNK);
-	u32 i;
-
-	for (i = chunks; i-- && !s->chunk[i];)
-		;
-	for (i++; i < chunks; i++) {
-		s->chunk[i] = (void *)get_zeroed_page(gfp | __GFP_ACCOUNT);
-		if (!s->chunk[i])
-			return -ENOMEM;
-	}
-	return 0;
+	if (p->durable)
+		evs_durable_bury(p, s);
+	else
+		call_rcu(&s->rcu, evs_segment_free_rcu);
 }
 
 /* Lets go of the oldest segment, which is sealed and published: [@from, @to). */
@@ -138,7 +114,7 @@ static void evs_detach_oldest(struct evs_partition *p, u64 *from, u64 *to)
 
 	trace_evstream_drop(p->topic_id, p->number, p->start_offset, p->start_pos);
 	xa_erase(&p->segments, s->pos >> p->log.shift);
-	evs_segment_free(s);
+	evs_segment_free(p, s);
 }
 
 /* Readers that miss a folio look at start_offset again. */
@@ -182,10 +158,13 @@ static void evs_seal(struct evs_partition *p)
 	lockdep_assert_held(&p->grow);
 	spin_lock(&p->lock);
 	s = p->segment;
-	if (!s) {
+	/* Two segments with the same base offset would be one file. */
+	if (!s || (p->durable && p->next_pos == s->pos)) {
 		spin_unlock(&p->lock);
 		return;
 	}
+	s->next_offset = p->next_offset;
+	WRITE_ONCE(s->end, p->next_pos);
 	end = s->pos + evs_segment_size(p);
 	r.pos = p->next_pos;
 	r.end = end;
@@ -195,6 +174,7 @@ static void evs_seal(struct evs_partition *p)
 	WRITE_ONCE(p->next_pos, end);
 	p->room = end;
 	p->segment = NULL;
+	p->index = NULL;
 	hlist_add_head(&r.node, &p->resv);
 	spin_unlock(&p->lock);
 
@@ -226,58 +206,115 @@ static bool evs_oldest_sealed(const struct evs_partition *p)
 	return p->first + 1 < p->next || (p->first < p->next && !p->segment);
 }
 
+/* Whether nobody fills or writes it any more. */
+static bool evs_oldest_droppable(struct evs_partition *p)
+{
+	return evs_published(p, evs_oldest_end(p)) &&
+	       (!p->durable || evs_durable_droppable(p, p->first));
+}
+
 static void evs_expire_later(struct evs_partition *p, u64 ms)
 {
 	ms = clamp_t(u64, ms, EVS_EXPIRE_MIN_MS, EVS_EXPIRE_MAX_MS);
 	queue_delayed_work(system_unbound_wq, &p->expire, msecs_to_jiffies(ms) + 1);
 }
 
+/**
+ * evs_segment_new() - a segment that is not the partition's yet
+ * @p: the partition
+ * @pos: its position
+ * @offset: its base offset
+ * @index: with an index in memory
+ * @gfp: GFP_KERNEL or GFP_NOWAIT
+ *
+ * Return: the segment or NULL.
+ */
+struct evs_segment *evs_segment_new(struct evs_partition *p, u64 pos, u64 offset, bool index,
+				    gfp_t gfp)
+{
+	struct evs_segment *s = kzalloc(sizeof(*s), gfp | __GFP_NOWARN | __GFP_ACCOUNT);
+
+	if (!s)
+		return NULL;
+	s->pos = pos;
+	s->offset = offset;
+	s->next_entry = pos;
+	s->newest = S64_MIN;
+	s->newest_offset = offset;
+	s->end = U64_MAX;
+	INIT_LIST_HEAD(&s->gone);
+	if (index) {
+		struct evs_index *x = evs_index_new(evs_segment_size(p), gfp);
+
+		if (!x) {
+			kfree(s);
+			return NULL;
+		}
+		RCU_INIT_POINTER(s->index, x);
+	}
+	return s;
+}
+
+/**
+ * evs_segment_discard() - free a segment that nobody has seen
+ * @s: the segment
+ */
+void evs_segment_discard(struct evs_segment *s)
+{
+	evs_index_free(rcu_dereference_protected(s->index, true));
+	evs_segment_file_put(s);
+	kfree(s);
+}
+
 /* Opens the segment at next_pos. The ring has room. */
 static int evs_open_segment(struct evs_partition *p, gfp_t gfp)
 {
 	u64 number = p->next_pos >> p->log.shift;
-	u32 chunks = evs_segment_chunks(p);
 	struct evs_segment *s;
 	int ret;
 
 	lockdep_assert_held(&p->grow);
-	s = gfp == GFP_NOWAIT ?
-	    kzalloc(struct_size(s, chunk, chunks), gfp | __GFP_NOWARN | __GFP_ACCOUNT) :
-	    kvzalloc(struct_size(s, chunk, chunks), gfp | __GFP_ACCOUNT);
+	/* Nobody can reserve anything as long as there is none. */
+	s = evs_segment_new(p, p->next_pos, p->next_offset, true, gfp);
 	if (!s)
 		return -ENOMEM;
-	s->pos = p->next_pos;
-	s->next_entry = s->pos;
-	s->newest = S64_MIN;
-	ret = xa_err(xa_store(&p->segments, number, s, gfp | __GFP_ACCOUNT));
-	if (ret) {
-		kvfree(s);
-		return ret;
+	if (p->durable) {
+		ret = gfp == GFP_NOWAIT ? -EAGAIN : evs_durable_segment(p, s);
+		if (ret)
+			goto discard;
 	}
+	ret = xa_err(xa_store(&p->segments, number, s, gfp | __GFP_ACCOUNT));
+	if (ret)
+		goto discard;
 	spin_lock(&p->lock);
 	if (p->dead) {
 		spin_unlock(&p->lock);
 		xa_erase(&p->segments, number);
-		kvfree(s);
-		return -ENODEV;
+		/* Lookups go by the bounds, and have not seen it. */
+		ret = -ENODEV;
+		goto discard;
 	}
-	s->offset = p->next_offset;
 	s->newest_before = p->newest;
 	if (p->first == p->next)
 		p->first = number;
 	WRITE_ONCE(p->next, number + 1);
 	p->room = s->pos;
 	p->segment = s;
+	p->index = rcu_dereference_protected(s->index, true);
 	spin_unlock(&p->lock);
 	if (READ_ONCE(p->limits.retention_ms))
 		evs_expire_later(p, READ_ONCE(p->limits.retention_ms));
 	evs_partition_wake(p);
 	return 0;
+
+discard:
+	evs_segment_discard(s);
+	return ret;
 }
 
 static bool evs_has_room(struct evs_partition *p)
 {
-	return READ_ONCE(p->dead) || !evs_ring_full(p) ||
+	return READ_ONCE(p->dead) || p->durable || !evs_ring_full(p) ||
 	       READ_ONCE(p->limits.full) != EVSTREAM_FULL_BLOCK;
 }
 
@@ -317,7 +354,7 @@ static void evs_drop_by_bytes(struct evs_partition *p)
 {
 	u64 limit = READ_ONCE(p->limits.retention_bytes);
 
-	while (limit && evs_oldest_sealed(p) && evs_published(p, evs_oldest_end(p)) &&
+	while (limit && evs_oldest_sealed(p) && evs_oldest_droppable(p) &&
 	       READ_ONCE(p->next_pos) - evs_oldest_end(p) >= limit)
 		evs_drop_oldest(p);
 }
@@ -330,13 +367,15 @@ static void evs_drop_by_bytes(struct evs_partition *p)
  *
  * When it returns 0 there was room; whoever reserves first has it.
  *
- * Return: 0; -ENODEV; -ENOMEM; -ENOSPC: the ring is full and fails, or all the
- * memory that the module may use is used; -EAGAIN; -ERESTARTSYS.
+ * Return: 0; -ENODEV; -ENOMEM; -ENOSPC: the ring is full and fails, all the memory
+ * that the module may use is used, or the file system is full; -EDQUOT; -EIO: the
+ * files could not be written; -EAGAIN; -ERESTARTSYS.
  */
 int evs_make_room(struct evs_partition *p, u32 size, unsigned int flags)
 {
 	gfp_t gfp = flags & EVS_NOWAIT ? GFP_NOWAIT : GFP_KERNEL;
-	u64 pos, end;
+	u64 pos, end, held;
+	bool waited;
 	int ret;
 
 	if (flags & EVS_NOWAIT) {
@@ -359,7 +398,7 @@ again:
 	spin_unlock(&p->lock);
 
 	if (end - pos < size) {
-		if (evs_ring_full(p)) {
+		if (!p->durable && evs_ring_full(p)) {
 			/*
 			 * Without a lock another producer's small batch may still
 			 * fit the open segment: seal it only when there is a next.
@@ -374,13 +413,23 @@ again:
 		if (ret)
 			goto out;
 		evs_drop_by_bytes(p);
-		evs_log_reuse(&p->log, p->next_pos + evs_segment_size(p), gfp);
+		if (!p->durable)
+			evs_log_reuse(&p->log, p->next_pos + evs_segment_size(p), gfp);
 		goto again;
 	}
+	held = p->log.folios;
+	if (p->durable) {
+		ret = evs_durable_room(p, pos + size, flags, &waited);
+		if (ret)
+			goto out;
+		if (waited)
+			goto again;
+		held = pos - p->start_pos;
+	}
 	/* Small batches of others may move next_pos meanwhile: then once more. */
-	ret = evs_log_grow(&p->log, pos + size, p->log.folios, evs_bytes_ceiling(), gfp);
-	if (ret == -ENOSPC && READ_ONCE(p->limits.full) == EVSTREAM_FULL_OVERWRITE &&
-	    p->first + 1 < p->next) {
+	ret = evs_log_grow(&p->log, pos + size, held, evs_bytes_ceiling(), gfp);
+	if (ret == -ENOSPC && !p->durable &&
+	    READ_ONCE(p->limits.full) == EVSTREAM_FULL_OVERWRITE && p->first + 1 < p->next) {
 		ret = evs_wait_published(p, evs_oldest_end(p), flags);
 		if (ret)
 			goto out;
@@ -388,15 +437,17 @@ again:
 		goto again;
 	}
 	if (!ret)
-		ret = evs_segment_index_room(p->segment, p->log.alloc, gfp);
+		ret = evs_index_room(p->index, p->log.alloc - p->segment->pos, gfp);
 	if (ret)
 		goto out;
 	spin_lock(&p->lock);
 	if (!p->dead)
-		p->room = p->log.alloc;
+		p->room = p->durable ? min(p->log.alloc, p->segment->reserved) : p->log.alloc;
 	spin_unlock(&p->lock);
 out:
 	mutex_unlock(&p->grow);
+	if (!ret && p->durable)
+		evs_durable_throttle(p, flags);
 	if (ret == -ENOMEM && (flags & EVS_NOWAIT))
 		ret = -EAGAIN;
 	return ret;
@@ -410,6 +461,8 @@ bool evs_partition_writable(struct evs_partition *p)
 {
 	u64 pos = READ_ONCE(p->next_pos);
 
+	if (p->durable)
+		return evs_durable_writable(p);
 	return evs_has_room(p) ||
 	       round_up(pos, evs_segment_size(p)) - pos >= PAGE_SIZE;
 }
@@ -435,8 +488,8 @@ static void evs_expire_work(struct work_struct *work)
 		}
 		if (!evs_oldest_sealed(p))
 			evs_seal(p);
-		/* Somebody fills it: its newest is just now coming. */
-		if (!evs_published(p, evs_oldest_end(p))) {
+		/* Somebody fills it, its newest is just now coming; or it is written. */
+		if (!evs_oldest_sealed(p) || !evs_oldest_droppable(p)) {
 			later = EVS_EXPIRE_MIN_MS;
 			break;
 		}
@@ -461,10 +514,16 @@ static bool evs_oldest_spent(struct evs_partition *p)
 	/* Both ends as of one moment: a record may just be published. */
 	spin_lock(&p->lock);
 	after = p->first + 1 < p->next ? evs_segment_of(p, p->first + 1) : NULL;
-	spent = evs_published(p, evs_oldest_end(p)) &&
+	spent = evs_oldest_droppable(p) &&
 		(after ? after->offset : p->end_offset) <= p->start_offset;
 	spin_unlock(&p->lock);
 	return spent;
+}
+
+static void evs_drop_spent(struct evs_partition *p)
+{
+	while (evs_oldest_spent(p))
+		evs_drop_oldest(p);
 }
 
 /**
@@ -505,13 +564,45 @@ int evs_partition_trim(struct evs_partition *p, u64 offset)
 	/* Nothing is left: the open segment's memory goes too. */
 	if (all)
 		evs_seal(p);
-	while (evs_oldest_spent(p))
-		evs_drop_oldest(p);
+	evs_drop_spent(p);
 out:
 	mutex_unlock(&p->grow);
-	if (!ret)
+	if (!ret) {
+		if (p->durable)
+			evs_durable_moved(p);
 		evs_partition_wake(p);
+	}
 	return ret;
+}
+
+/**
+ * evs_partition_roll() - close the open segment
+ * @p: the partition
+ *
+ * Return: 0 or -ERESTARTSYS.
+ */
+int evs_partition_roll(struct evs_partition *p)
+{
+	if (mutex_lock_interruptible(&p->grow))
+		return -ERESTARTSYS;
+	if (!READ_ONCE(p->dead))
+		evs_seal(p);
+	mutex_unlock(&p->grow);
+	return 0;
+}
+
+/**
+ * evs_partition_retain() - drop what was to be dropped and could not be yet
+ * @p: the partition
+ */
+void evs_partition_retain(struct evs_partition *p)
+{
+	mutex_lock(&p->grow);
+	if (!READ_ONCE(p->dead)) {
+		evs_drop_by_bytes(p);
+		evs_drop_spent(p);
+	}
+	mutex_unlock(&p->grow);
 }
 
 /**
@@ -526,8 +617,10 @@ void evs_partition_configure(struct evs_partition *p, const struct evs_limits *l
 	WRITE_ONCE(p->limits.retention_bytes, limits->retention_bytes);
 	WRITE_ONCE(p->limits.retention_ms, limits->retention_ms);
 	WRITE_ONCE(p->limits.full, limits->full);
-	while (evs_held(p) > limits->ring && evs_oldest_sealed(p) &&
-	       evs_published(p, evs_oldest_end(p)))
+	WRITE_ONCE(p->limits.flush_ms, limits->flush_ms);
+	WRITE_ONCE(p->limits.flush_bytes, limits->flush_bytes);
+	while (!p->durable && evs_held(p) > limits->ring && evs_oldest_sealed(p) &&
+	       evs_oldest_droppable(p))
 		evs_drop_oldest(p);
 	evs_drop_by_bytes(p);
 	if (limits->retention_ms && p->first < p->next && !READ_ONCE(p->dead))
@@ -545,7 +638,7 @@ void evs_partition_counters(struct evs_partition *p, struct evs_partition_counte
 {
 	u64 n;
 
-	*c = (struct evs_partition_counters){ .oldest = -1, .newest = -1 };
+	*c = (struct evs_partition_counters){ .oldest = -1, .newest = -1, .durable = -1 };
 	mutex_lock(&p->grow);
 	spin_lock(&p->lock);
 	c->start_offset = p->start_offset;
@@ -556,7 +649,13 @@ void evs_partition_counters(struct evs_partition *p, struct evs_partition_counte
 	c->holes = p->holes;
 	c->segments = p->next - p->first;
 	spin_unlock(&p->lock);
-	c->memory = p->log.folios;
+	c->memory = evs_log_memory(&p->log);
+	if (p->durable) {
+		c->durable = READ_ONCE(p->durable->durable_offset);
+		c->unwritten = c->end_pos - min(c->end_pos, READ_ONCE(p->durable->written));
+		c->cut = p->durable->cut;
+		c->error = -READ_ONCE(p->durable->error);
+	}
 	for (n = p->first; n < p->next; n++)
 		c->newest = max(c->newest, READ_ONCE(evs_segment_of(p, n)->newest));
 	mutex_unlock(&p->grow);
@@ -571,10 +670,17 @@ void evs_partition_counters(struct evs_partition *p, struct evs_partition_counte
 	}
 }
 
+/*
+ * The maps of a volatile log are counted, since it is zeroed only while there are
+ * any. Those of a durable one, always zeroed, take no lock under which somebody
+ * may wait for a file system: that one may wait for the mm's.
+ */
 static void evs_vma_open(struct vm_area_struct *vma)
 {
 	struct evs_partition *p = vma->vm_private_data;
 
+	if (p->durable)
+		return;
 	mutex_lock(&p->grow);
 	p->maps++;
 	mutex_unlock(&p->grow);
@@ -584,6 +690,8 @@ static void evs_vma_close(struct vm_area_struct *vma)
 {
 	struct evs_partition *p = vma->vm_private_data;
 
+	if (p->durable)
+		return;
 	mutex_lock(&p->grow);
 	if (!--p->maps)
 		p->log.zero = false;
@@ -645,6 +753,7 @@ static int evs_zero_ahead(struct evs_partition *p)
  */
 int evs_partition_mmap(struct evs_partition *p, struct vm_area_struct *vma)
 {
+	struct mutex *lock = p->durable ? &p->durable->map : &p->grow;
 	int ret;
 
 	if (vma->vm_flags & VM_WRITE)
@@ -655,12 +764,12 @@ int evs_partition_mmap(struct evs_partition *p, struct vm_area_struct *vma)
 	    (vma->vm_pgoff != EVSTREAM_MMAP_CTL >> PAGE_SHIFT || vma_pages(vma) != 1))
 		return -EINVAL;
 
-	if (mutex_lock_killable(&p->grow))
+	if (mutex_lock_killable(lock))
 		return -EINTR;
 	ret = -ENODEV;
-	if (p->dead)
+	if (READ_ONCE(p->dead))
 		goto out;
-	ret = evs_zero_ahead(p);
+	ret = p->durable ? 0 : evs_zero_ahead(p);
 	if (ret)
 		goto out;
 	if (!p->ctl) {
@@ -683,39 +792,44 @@ int evs_partition_mmap(struct evs_partition *p, struct vm_area_struct *vma)
 	vm_flags_mod(vma, VM_MIXEDMAP | VM_DONTEXPAND, VM_MAYWRITE);
 	vma->vm_private_data = p;
 	vma->vm_ops = &evs_vm_ops;
-	p->maps++;
+	if (!p->durable)
+		p->maps++;
 out:
-	if (!p->maps)
+	if (!p->durable && !p->maps)
 		p->log.zero = false;
-	mutex_unlock(&p->grow);
+	mutex_unlock(lock);
 	return ret;
 }
 
 /**
  * evs_partition_new() - an empty partition
- * @topic_id: its topic's
- * @number: its own
+ * @number: within its topic
  * @segment_shift: a segment is 1 << this
  * @limits: of its topic
  * @any_wait: woken whenever the partition wakes its own waiters; outlives it
+ * @durable: it will have files: see evs_durable_create(), evs_durable_attach()
  *
  * Return: the partition or an ERR_PTR.
  */
-struct evs_partition *evs_partition_new(u32 topic_id, u32 number, u8 segment_shift,
+struct evs_partition *evs_partition_new(u32 number, u8 segment_shift,
 					const struct evs_limits *limits,
-					wait_queue_head_t *any_wait)
+					wait_queue_head_t *any_wait, bool durable)
 {
 	struct evs_partition *p = kmem_cache_zalloc(evs_partition_cache, GFP_KERNEL);
 	int ret;
 
 	if (!p)
 		return ERR_PTR(-ENOMEM);
-	ret = evs_log_init(&p->log, segment_shift);
+	ret = evs_log_init(&p->log, segment_shift, durable ? &evs_durable_store : NULL);
+	if (!ret && durable) {
+		ret = evs_durable_new(p);
+		if (ret)
+			evs_log_destroy(&p->log);
+	}
 	if (ret) {
 		kmem_cache_free(evs_partition_cache, p);
 		return ERR_PTR(ret);
 	}
-	p->topic_id = topic_id;
 	p->number = number;
 	p->limits = *limits;
 	p->any_wait = any_wait;
@@ -723,6 +837,7 @@ struct evs_partition *evs_partition_new(u32 topic_id, u32 number, u8 segment_shi
 	spin_lock_init(&p->lock);
 	INIT_HLIST_HEAD(&p->resv);
 	init_waitqueue_head(&p->wait);
+	evs_producers_init(&p->producers);
 	mutex_init(&p->grow);
 	xa_init(&p->segments);
 	INIT_DELAYED_WORK(&p->expire, evs_expire_work);
@@ -750,18 +865,36 @@ void evs_partition_refuse(struct evs_partition *p)
 /**
  * evs_partition_kill() - free the log
  * @p: the partition, refusing already
+ * @remove: its files, too
+ *
+ * Return: 0, or the error that the files were not written for, in which case
+ * what was not durable may be lost.
  */
-void evs_partition_kill(struct evs_partition *p)
+int evs_partition_kill(struct evs_partition *p, bool remove)
 {
+	int ret = 0;
+
 	/* Who was before the flag has left when the lock is had. */
 	mutex_lock(&p->grow);
 	wait_event(p->wait, evs_published(p, U64_MAX));
 	evs_seal(p);
+	mutex_unlock(&p->grow);
+	cancel_delayed_work_sync(&p->expire);
+	if (p->durable)
+		ret = evs_durable_stop(p, remove);
+
+	mutex_lock(&p->grow);
+	spin_lock(&p->lock);
+	p->segment = NULL;
+	p->index = NULL;
+	spin_unlock(&p->lock);
 	while (p->first < p->next)
 		evs_drop_oldest(p);
 	evs_log_spare(&p->log, 0, 0);
 	mutex_unlock(&p->grow);
-	cancel_delayed_work_sync(&p->expire);
+	if (p->durable)
+		evs_durable_free(p);
+	return ret;
 }
 
 /**
@@ -775,6 +908,9 @@ void evs_partition_free(struct evs_partition *p)
 {
 	WARN_ON_ONCE(p->first != p->next);
 	evs_log_destroy(&p->log);
+	evs_producers_clear(&p->producers);
+	evs_durable_free(p);
+	kfree(p->durable);
 	xa_destroy(&p->segments);
 	kmem_cache_free(evs_partition_cache, p);
 }

@@ -4,6 +4,7 @@
  *
  * Lock order:
  *	mmap_lock
+ *	evs_producers.lock	  a producer's batches are taken one by one
  *	  evs_partition.grow	segments and folios come and go
  *	    evs_partition.lock	a reservation is made or published
  */
@@ -20,35 +21,47 @@
 
 #include "batch.h"
 #include "log.h"
+#include "producers.h"
 
 struct evstream_ctl;
 struct iov_iter;
 struct vm_area_struct;
 
+struct evs_durable;
+
 /**
  * struct evs_limits - what a topic's configuration means to a partition
- * @ring: bytes held at the most, a multiple of the segment size
+ * @ring: bytes held at the most, a multiple of the segment size; of a durable
+ *	one: bytes held that are not written yet
  * @retention_bytes: above which sealed segments are dropped, 0: none
  * @retention_ms: a segment's age from its newest record, 0: none
  * @full: an &enum evstream_full
+ * @flush_ms: how long a record may be only in memory, 0: for ever
+ * @flush_bytes: how much may be, 0: any
  */
 struct evs_limits {
 	u64 ring;
 	u64 retention_bytes;
 	u64 retention_ms;
 	u32 full;
+	u64 flush_ms;
+	u64 flush_bytes;
 };
 
 /**
  * struct evs_index_entry - what lies at a position
  * @offset: base offset of the batch there, from the segment's
  * @before: newest timestamp of the segment's batches before this one, ms
+ * @before_offset: last offset of the batch that has it, from the segment's
  * @pos: from the segment's start
+ * @last: last offset of the batch there, from its base offset
  */
 struct evs_index_entry {
 	u64 offset;
 	s64 before;
+	u64 before_offset;
 	u32 pos;
+	u32 last;
 };
 
 /* An entry for every so many bytes, as Kafka's index.interval.bytes. */
@@ -57,35 +70,64 @@ struct evs_index_entry {
 #define EVS_INDEX_CHUNK		((u32)(PAGE_SIZE / sizeof(struct evs_index_entry)))
 
 /**
+ * struct evs_index - a segment's index in memory
+ * @rcu: readers look into it under RCU
+ * @entries: how many; their stores come before it
+ * @chunk: pages of them; a NULL ends these
+ */
+struct evs_index {
+	struct rcu_head rcu;
+	u32 entries;
+	struct evs_index_entry *chunk[];
+};
+
+/**
  * struct evs_segment - an aligned stretch of the log
  * @rcu: readers look it up under RCU
  * @pos: its first position
  * @offset: first offset in it
  * @newest: newest timestamp in it, S64_MIN: none
+ * @newest_offset: last offset of the batch that has it
  * @newest_before: newest timestamp in all before it
- * @entries: index entries; their stores come before it
  * @next_entry: position from which the next batch gets an entry
- * @chunk: the index, in pages
+ * @index: NULL: it is in the files, and that is enough
+ * @end: position after its last batch once it is sealed, U64_MAX before
+ * @next_offset: one after its last offset, once it is sealed
+ * @producers: has batches of idempotent producers
+ * @holes: has batches without records
+ * @file: its log, of a durable partition
+ * @reserved: up to this position the file has room
+ * @unsynced: has bytes that are not on stable storage
+ * @gone: in evs_durable.gone
  */
 struct evs_segment {
 	struct rcu_head rcu;
 	u64 pos;
 	u64 offset;
 	s64 newest;
+	u64 newest_offset;
 	s64 newest_before;
-	u32 entries;
 	u64 next_entry;
-	struct evs_index_entry *chunk[];
+	struct evs_index __rcu *index;
+	u64 end;
+	u64 next_offset;
+	bool producers;
+	bool holes;
+	struct file *file;
+	u64 reserved;
+	bool unsynced;
+	struct list_head gone;
 };
 
 /**
  * struct evs_partition - a partition
  * @number: within its topic
- * @topic_id: for the tracepoints
+ * @topic_id: its topic's, set before the topic is known
  * @devt: number of its device node
  * @log: its bytes
  * @limits: read with READ_ONCE()
  * @any_wait: woken together with @wait
+ * @durable: its files, NULL: it is volatile
  * @lock: protects the members up to @grow, and the ends' stores
  * @resv: unpublished reservations, the newest first
  * @next_pos: where the next reservation begins
@@ -96,7 +138,9 @@ struct evs_segment {
  * @stamp_from: the cycle counter when @last_append was the clock's
  * @stamp_for: cycles for which it still is
  * @segment: the open one, or NULL
+ * @index: its index
  * @padding: bytes of the log that no batch has
+ * @leader_epoch: Kafka's, of the batches appended
  * @holes: appends that failed after later ones had been reserved
  * @tail: the folio that the last small append went to
  * @tail_base: position of its first byte
@@ -110,6 +154,7 @@ struct evs_segment {
  * @ctl: control page, NULL before the first map of it
  * @wait: for records, for room, for publication
  * @grow: serialises whatever changes segments and folios
+ * @producers: the idempotent ones
  * @segments: by number, position >> shift
  * @first: number of the oldest segment held
  * @next: one after the newest's number; equal to @first: none
@@ -125,6 +170,7 @@ struct evs_partition {
 	struct evs_log log;
 	struct evs_limits limits;
 	wait_queue_head_t *any_wait;
+	struct evs_durable *durable;
 
 	spinlock_t lock ____cacheline_aligned_in_smp;
 	struct hlist_head resv;
@@ -136,8 +182,10 @@ struct evs_partition {
 	u64 stamp_from;
 	u64 stamp_for;
 	struct evs_segment *segment;
+	struct evs_index *index;
 	u64 padding;
 	u64 holes;
+	u32 leader_epoch;
 	u8 *tail;
 	u64 tail_base;
 	u64 tail_end;
@@ -150,6 +198,7 @@ struct evs_partition {
 	struct evstream_ctl *ctl;
 	wait_queue_head_t wait;
 
+	struct evs_producers producers;
 	struct mutex grow;
 	struct xarray segments;
 	u64 first;
@@ -178,6 +227,7 @@ struct evs_gap {
  * @pos: the batch that holds it, where @at is set
  * @rec: position of the record within that batch, 0: its first one
  * @at: @pos is known
+ * @expect: base offset of the batch at @pos, if there is no gap, 0: not known
  * @batch: header of the batch at @pos, where @rec is not 0
  * @gap: what was lost
  * @view: folio being read
@@ -187,6 +237,7 @@ struct evs_cursor {
 	u64 pos;
 	u64 rec;
 	bool at;
+	u64 expect;
 	struct evs_batch_info batch;
 	struct evs_gap gap;
 	struct evs_view view;
@@ -280,6 +331,11 @@ static inline u64 evs_end_pos(const struct evs_partition *p)
  * @segments: held
  * @oldest: timestamp of the first record held, -1: none
  * @newest: newest timestamp held, -1: none
+ * @durable: the records below this offset are on stable storage; -1: a volatile
+ *	partition
+ * @unwritten: bytes that are only in memory
+ * @cut: bytes that recovery cut off
+ * @error: errno that has ended the writing, 0: none
  */
 struct evs_partition_counters {
 	u64 start_offset;
@@ -292,21 +348,31 @@ struct evs_partition_counters {
 	u32 segments;
 	s64 oldest;
 	s64 newest;
+	s64 durable;
+	u64 unwritten;
+	u64 cut;
+	int error;
 };
 
 /* In partition.c */
 int evs_partition_init_caches(void);
 void evs_partition_exit_caches(void);
-struct evs_partition *evs_partition_new(u32 topic_id, u32 number, u8 segment_shift,
+struct evs_partition *evs_partition_new(u32 number, u8 segment_shift,
 					const struct evs_limits *limits,
-					wait_queue_head_t *any_wait);
+					wait_queue_head_t *any_wait, bool durable);
 void evs_partition_refuse(struct evs_partition *p);
-void evs_partition_kill(struct evs_partition *p);
+int evs_partition_kill(struct evs_partition *p, bool remove);
 void evs_partition_free(struct evs_partition *p);
 void evs_partition_configure(struct evs_partition *p, const struct evs_limits *limits);
 void evs_partition_counters(struct evs_partition *p, struct evs_partition_counters *c);
 int evs_partition_trim(struct evs_partition *p, u64 offset);
 int evs_partition_mmap(struct evs_partition *p, struct vm_area_struct *vma);
+
+/* In durable.c */
+int evs_partition_sync(struct evs_partition *p, u64 end);
+s64 evs_partition_durable_offset(const struct evs_partition *p);
+void evs_partition_sync_start(struct evs_partition *p);
+void evs_partition_on_error(void (*fn)(u32 topic_id, u32 number, int error));
 
 /* In append.c */
 ssize_t evs_append_user(struct evs_partition *p, const void __user *buf, u32 len,

@@ -10,6 +10,8 @@
 #include <linux/unaligned.h>
 #include <linux/evstream.h>
 
+#include "compat.h"
+#include "durable.h"
 #include "internal.h"
 #include "partition.h"
 #include "trace.h"
@@ -38,6 +40,7 @@ void evs_cursor_seek(struct evs_cursor *c, u64 offset)
 	c->offset = offset;
 	c->at = false;
 	c->rec = 0;
+	c->expect = 0;
 }
 
 /**
@@ -89,16 +92,17 @@ void evs_cursor_untell(struct evs_cursor *c, const struct evs_gap *before)
  * older ones than @timestamp before it, and lies below @end: entries are made
  * when a batch is reserved, before its bytes are there.
  */
-static u64 evs_index_search(const struct evs_segment *s, u64 offset, s64 timestamp, u64 end)
+static u64 evs_index_search(const struct evs_segment *s, const struct evs_index *x, u64 offset,
+			    s64 timestamp, u64 end)
 {
-	/* Pairs with the release in evs_index_batch(). */
-	u32 lo = 0, hi = smp_load_acquire(&s->entries);
+	/* Pairs with the release in evs_segment_index(). */
+	u32 lo = 0, hi = smp_load_acquire(&x->entries);
 	const struct evs_index_entry *e;
 
 	while (hi - lo > 1) {
 		u32 mid = lo + (hi - lo) / 2;
 
-		e = s->chunk[mid / EVS_INDEX_CHUNK] + mid % EVS_INDEX_CHUNK;
+		e = x->chunk[mid / EVS_INDEX_CHUNK] + mid % EVS_INDEX_CHUNK;
 		if (s->offset + READ_ONCE(e->offset) <= offset &&
 		    READ_ONCE(e->before) < timestamp && s->pos + READ_ONCE(e->pos) < end)
 			lo = mid;
@@ -107,7 +111,7 @@ static u64 evs_index_search(const struct evs_segment *s, u64 offset, s64 timesta
 	}
 	if (!hi)
 		return s->pos;
-	e = s->chunk[lo / EVS_INDEX_CHUNK] + lo % EVS_INDEX_CHUNK;
+	e = x->chunk[lo / EVS_INDEX_CHUNK] + lo % EVS_INDEX_CHUNK;
 	return s->pos + READ_ONCE(e->pos);
 }
 
@@ -127,6 +131,8 @@ static bool evs_segment_bounds(struct evs_partition *p, u64 *first, u64 *last)
 static int evs_position(struct evs_partition *p, u64 offset, u64 *pos)
 {
 	const struct evs_segment *s;
+	const struct evs_index *x;
+	bool cold = false;
 	u64 lo, hi;
 
 	if (!evs_segment_bounds(p, &lo, &hi))
@@ -143,35 +149,96 @@ static int evs_position(struct evs_partition *p, u64 offset, u64 *pos)
 			hi = mid - 1;
 	}
 	s = xa_load(&p->segments, lo);
-	if (s && s->offset <= offset)
-		*pos = evs_index_search(s, offset, S64_MAX, U64_MAX);
-	else
+	if (s && s->offset <= offset) {
+		x = rcu_dereference(s->index);
+		if (x)
+			*pos = evs_index_search(s, x, offset, S64_MAX, U64_MAX);
+		else
+			cold = true;
+	} else {
 		s = NULL;
+	}
 	rcu_read_unlock();
+	if (cold)
+		return evs_durable_lookup(p, lo, offset, S64_MAX, pos);
 	return s ? 0 : -EPIPE;
 }
 
-/* Copy of the batch header at c->pos, from wherever it lies. */
-static const void *evs_header_at(struct evs_partition *p, struct evs_cursor *c, u8 *buf)
+/* The batch header at c->pos, from wherever it lies: 0, or as evs_view_at(). */
+static int evs_header_at(struct evs_partition *p, struct evs_cursor *c, u8 *buf,
+			 const void **header)
 {
-	if (!evs_view_at(&p->log, &c->view, c->pos))
-		return NULL;
-	if (likely(c->view.end - c->pos >= EVS_BATCH_HEADER))
-		return c->view.addr + (c->pos - c->view.base);
-	return evs_view_read(&p->log, &c->view, c->pos, buf, EVS_BATCH_HEADER) ? buf : NULL;
+	int ret = evs_view_at(&p->log, &c->view, c->pos);
+
+	if (unlikely(ret))
+		return ret;
+	if (likely(c->view.end - c->pos >= EVS_BATCH_HEADER)) {
+		*header = c->view.addr + (c->pos - c->view.base);
+		return 0;
+	}
+	*header = buf;
+	return evs_view_read(&p->log, &c->view, c->pos, buf, EVS_BATCH_HEADER);
+}
+
+/* What is in memory was made here; what was read back may be anything. */
+static int evs_corrupt(const struct evs_partition *p)
+{
+	WARN_ON_ONCE(!p->durable);
+	return -EIO;
+}
+
+/*
+ * Whether c->batch, just read back from a file, is what was written: its place in
+ * the log, and its checksum where it holds what is wanted.
+ */
+static int evs_batch_verify(struct evs_partition *p, struct evs_cursor *c, u32 want)
+{
+	u64 pos = c->pos + EVS_BATCH_CRC_FROM, end = c->pos + c->batch.size;
+	u32 crc = ~0U;
+
+	if (c->batch.size > evs_next_segment(p, c->pos) - c->pos)
+		return -EIO;
+	if (c->batch.base_offset < c->expect ||
+	    (c->expect && p->durable->dense && c->batch.base_offset != c->expect))
+		return -EIO;
+	if (c->batch.base_offset + c->batch.last_delta >= evs_end_offset(p))
+		return -EIO;
+	if (c->batch.base_offset + c->batch.last_delta < c->offset)
+		return 0;
+	while (pos < end) {
+		int ret = evs_view_at(&p->log, &c->view, pos);
+		u64 n;
+
+		if (ret)
+			return ret == -ENODATA ? -EIO : ret;
+		n = min(end, c->view.end) - pos;
+		crc = evs_crc32c(crc, c->view.addr + (pos - c->view.base), n);
+		pos += n;
+		cond_resched();
+	}
+	return ~crc == want ? 0 : -EIO;
+}
+
+static void evs_cursor_next_batch(struct evs_cursor *c)
+{
+	c->expect = c->batch.base_offset + c->batch.last_delta + 1;
+	WRITE_ONCE(c->pos, c->pos + c->batch.size);
+	c->rec = 0;
 }
 
 /*
  * Makes c->batch the header of the batch that holds c->offset, or of the first
  * one behind it.
  *
- * Return: 1; 0: it is not there yet; -EPIPE: it is gone, and counted; -ENODEV.
+ * Return: 1; 0: it is not there yet; -EPIPE: it is gone, and counted; -ENODEV;
+ * -EIO: it is not what was written; -ENOMEM, -EINTR.
  */
 static int evs_cursor_load(struct evs_partition *p, struct evs_cursor *c)
 {
 	u8 buf[EVS_BATCH_HEADER];
 	const void *header;
 	u64 start;
+	int ret;
 
 	for (;;) {
 		u64 end = evs_end_offset(p);
@@ -189,20 +256,22 @@ static int evs_cursor_load(struct evs_partition *p, struct evs_cursor *c)
 				continue;
 			c->at = true;
 			c->rec = 0;
+			c->expect = 0;
 		}
 		if (c->rec) {
 			if (c->offset <= c->batch.base_offset + c->batch.last_delta)
 				return 1;
-			c->pos += c->batch.size;
-			c->rec = 0;
+			evs_cursor_next_batch(c);
 			continue;
 		}
 		if (unlikely(evs_next_segment(p, c->pos) - c->pos < EVS_BATCH_HEADER)) {
 			c->pos = evs_next_segment(p, c->pos);
 			continue;
 		}
-		header = evs_header_at(p, c, buf);
-		if (unlikely(!header)) {
+		ret = evs_header_at(p, c, buf, &header);
+		if (unlikely(ret)) {
+			if (ret != -ENODATA)
+				return ret;
 			/*
 			 * Dropped, or the rest of a sealed segment.  Pairs with the
 			 * order in evs_drop_oldest(): start_offset moves first.
@@ -216,8 +285,15 @@ static int evs_cursor_load(struct evs_partition *p, struct evs_cursor *c)
 			c->pos = evs_next_segment(p, c->pos);
 			continue;
 		}
-		if (WARN_ON_ONCE(evs_batch_header_get(header, &c->batch)))
-			return -EIO;
+		if (unlikely(evs_batch_header_get(header, &c->batch)))
+			return evs_corrupt(p);
+		if (unlikely(c->view.cold)) {
+			const struct evs_batch_header *h = header;
+
+			ret = evs_batch_verify(p, c, be32_to_cpu(h->crc));
+			if (ret)
+				return ret;
+		}
 		c->rec = c->pos + EVS_BATCH_HEADER;
 	}
 }
@@ -225,8 +301,7 @@ static int evs_cursor_load(struct evs_partition *p, struct evs_cursor *c)
 static void evs_cursor_skip_batch(struct evs_cursor *c)
 {
 	c->offset = max(c->offset, c->batch.base_offset + c->batch.last_delta + 1);
-	c->pos += c->batch.size;
-	c->rec = 0;
+	evs_cursor_next_batch(c);
 }
 
 static bool evs_batch_is_hole(const struct evs_batch_info *b)
@@ -234,19 +309,30 @@ static bool evs_batch_is_hole(const struct evs_batch_info *b)
 	return !b->count || (b->attributes & EVS_ATTR_CONTROL);
 }
 
-/* Up to @max bytes at @pos in contiguous memory, or NULL where dropped. */
+/* Where something of a batch that was there has gone meanwhile. */
+static int evs_gone(int ret)
+{
+	return ret == -ENODATA ? -EPIPE : ret;
+}
+
+/* Up to @max bytes at @pos in contiguous memory, or an ERR_PTR of evs_gone(). */
 static const u8 *evs_peek(struct evs_partition *p, struct evs_cursor *c, u64 pos, u64 end,
 			  u32 max, u8 *buf, const u8 **stop)
 {
 	u32 n = min_t(u64, max, end - pos);
 	const u8 *at = buf;
+	int ret;
 
-	if (!evs_view_at(&p->log, &c->view, pos))
-		return NULL;
-	if (likely(c->view.end - pos >= n))
+	ret = evs_view_at(&p->log, &c->view, pos);
+	if (unlikely(ret))
+		return ERR_PTR(evs_gone(ret));
+	if (likely(c->view.end - pos >= n)) {
 		at = c->view.addr + (pos - c->view.base);
-	else if (!evs_view_read(&p->log, &c->view, pos, buf, n))
-		return NULL;
+	} else {
+		ret = evs_view_read(&p->log, &c->view, pos, buf, n);
+		if (ret)
+			return ERR_PTR(evs_gone(ret));
+	}
 	*stop = at + n;
 	return at;
 }
@@ -261,10 +347,10 @@ static int evs_record_at(struct evs_partition *p, struct evs_cursor *c, struct e
 	u64 value;
 
 	at = evs_peek(p, c, c->rec, end, EVS_RECORD_HEAD, buf, &stop);
-	if (!at)
-		return -EPIPE;
-	if (WARN_ON_ONCE(evs_record_head_get(at, stop, &h) || h.size > end - c->rec))
-		return -EIO;
+	if (IS_ERR(at))
+		return PTR_ERR(at);
+	if (unlikely(evs_record_head_get(at, stop, &h) || h.size > end - c->rec))
+		return evs_corrupt(p);
 	f->pos = c->rec;
 	f->size = h.size;
 	f->offset = c->batch.base_offset + h.offset_delta;
@@ -276,17 +362,17 @@ static int evs_record_at(struct evs_partition *p, struct evs_cursor *c, struct e
 		at += value - c->rec;
 	} else {
 		at = evs_peek(p, c, value, c->rec + h.size, EVS_VARINT, buf, &stop);
-		if (!at)
-			return -EPIPE;
+		if (IS_ERR(at))
+			return PTR_ERR(at);
 	}
 	stop = at;
 	at = evs_varint32_get(at, at + min_t(u64, EVS_VARINT, c->rec + h.size - value),
 			      &f->value_len);
-	if (WARN_ON_ONCE(!at || f->value_len < -1))
-		return -EIO;
+	if (unlikely(!at || f->value_len < -1))
+		return evs_corrupt(p);
 	f->value_pos = value + (at - stop);
-	if (WARN_ON_ONCE(f->value_len > 0 && f->value_pos + f->value_len > c->rec + h.size))
-		return -EIO;
+	if (unlikely(f->value_len > 0 && f->value_pos + f->value_len > c->rec + h.size))
+		return evs_corrupt(p);
 	return 1;
 }
 
@@ -298,7 +384,8 @@ static int evs_record_at(struct evs_partition *p, struct evs_cursor *c, struct e
  *
  * Return: 1; 0: there is none yet; -EPIPE: records were lost, which is counted
  * in @c, and the next call finds the oldest held; -EOPNOTSUPP: it lies in a
- * compressed batch; -ENODEV: the topic was deleted; -EIO.
+ * compressed batch; -ENODEV: the topic was deleted; -EIO: its batch is not what
+ * was written, or cannot be read; -ENOMEM, -EINTR.
  */
 int evs_cursor_find(struct evs_partition *p, struct evs_cursor *c, struct evs_found *f)
 {
@@ -338,10 +425,8 @@ void evs_cursor_advance(struct evs_cursor *c, const struct evs_found *f)
 {
 	WRITE_ONCE(c->offset, f->offset + 1);
 	c->rec = f->pos + f->size;
-	if (c->rec == c->pos + c->batch.size) {
-		WRITE_ONCE(c->pos, c->rec);
-		c->rec = 0;
-	}
+	if (c->rec == c->pos + c->batch.size)
+		evs_cursor_next_batch(c);
 }
 
 /**
@@ -372,8 +457,7 @@ ssize_t evs_cursor_read_single(struct evs_partition *p, struct evs_cursor *c, vo
 	}
 	if (!c->at || c->rec || c->offset < READ_ONCE(p->start_offset) || READ_ONCE(p->dead))
 		return -EAGAIN;
-	if (unlikely(c->pos - c->view.base >= c->view.end - c->view.base) &&
-	    !evs_view_at(&p->log, &c->view, c->pos))
+	if (unlikely(evs_view_at(&p->log, &c->view, c->pos) || c->view.cold))
 		return -EAGAIN;
 	if (c->pos + EVS_BATCH_HEADER + 16 > c->view.end)
 		return -EAGAIN;
@@ -405,6 +489,7 @@ ssize_t evs_cursor_read_single(struct evs_partition *p, struct evs_cursor *c, vo
 		return -EFAULT;
 	WRITE_ONCE(c->offset, c->offset + 1);
 	WRITE_ONCE(c->pos, c->pos + size);
+	c->expect = c->offset;
 	return value;
 }
 
@@ -459,10 +544,11 @@ int evs_cursor_copy(struct evs_partition *p, struct evs_cursor *c, u64 pos, u32 
 		    struct iov_iter *to)
 {
 	while (len) {
+		int ret = evs_view_at(&p->log, &c->view, pos);
 		size_t n;
 
-		if (!evs_view_at(&p->log, &c->view, pos))
-			return -EPIPE;
+		if (unlikely(ret))
+			return evs_gone(ret);
 		n = min_t(u64, len, c->view.end - pos);
 		if (copy_to_iter(c->view.addr + (pos - c->view.base), n, to) != n)
 			return -EFAULT;
@@ -583,8 +669,10 @@ static int evs_batch_by_time(struct evs_partition *p, struct evs_cursor *c, s64 
 int evs_partition_find_time(struct evs_partition *p, s64 timestamp, u64 *offset)
 {
 	const struct evs_segment *s;
+	const struct evs_index *x;
 	struct evs_cursor c = {};
 	u64 first, last, end, end_pos;
+	bool cold = false;
 	int ret;
 
 again:
@@ -600,14 +688,21 @@ again:
 	if (s && s->pos >= end_pos)
 		s = NULL;
 	if (s) {
-		c.pos = evs_index_search(s, U64_MAX, timestamp, end_pos);
+		first = s->pos >> p->log.shift;
+		x = rcu_dereference(s->index);
+		cold = !x;
+		if (x)
+			c.pos = evs_index_search(s, x, U64_MAX, timestamp, end_pos);
 		c.offset = max(s->offset, READ_ONCE(p->start_offset));
 		c.at = true;
 		c.rec = 0;
+		c.expect = 0;
 	}
 	rcu_read_unlock();
 	if (!s)
 		goto out;
+	if (cold && evs_durable_lookup(p, first, U64_MAX, timestamp, &c.pos))
+		goto again;
 	for (;;) {
 		ret = evs_cursor_load(p, &c);
 		if (ret == 0)

@@ -13,13 +13,19 @@
 #include <linux/stringhash.h>
 #include <linux/xarray.h>
 
+#include "durable.h"
 #include "internal.h"
 #include "partition.h"
+#include "place.h"
 #include "route.h"
 #include "topic.h"
 
 #define EVS_SEGMENT_DEFAULT	SZ_4M
+#define EVS_SEGMENT_DURABLE	SZ_64M
 #define EVS_RING_DEFAULT	SZ_64M
+#define EVS_FLUSH_MS_DEFAULT	MSEC_PER_SEC
+#define EVS_FLUSH_BYTES_DEFAULT	SZ_64M
+#define EVS_FLUSH_MS_MAX	(24 * 3600 * MSEC_PER_SEC)
 #define EVS_RING_MAX		BIT_ULL(44)
 #define EVS_RECORD_DEFAULT	SZ_1M
 #define EVS_RETENTION_DEFAULT	(7ULL * 24 * 3600 * MSEC_PER_SEC)
@@ -30,6 +36,11 @@
 
 /* Serialises creation, deletion and change of topics. */
 static DEFINE_MUTEX(evs_topics_lock);
+/*
+ * Serialises whatever opens or closes a topic's files: two must not recover the
+ * same ones. Taken before evs_topics_lock, under which nobody waits for a disk.
+ */
+static DEFINE_MUTEX(evs_places_lock);
 static DEFINE_HASHTABLE(evs_topics_by_name, 10);
 static DEFINE_XARRAY_ALLOC(evs_topics_by_id);
 static u32 evs_topics_next_id;
@@ -99,17 +110,17 @@ static int evs_check_ring(u64 size, struct evs_fault *fault)
 }
 
 /* What was not given follows from what was. */
-static void evs_config_defaults(struct evs_topic_config *c, u32 given)
+static void evs_config_defaults(struct evs_topic_config *c, u32 given, bool durable)
 {
 	if (!(given & EVS_SET_PARTITIONS))
 		c->partitions = 1;
 	if (!(given & EVS_SET_SEGMENT_SIZE)) {
-		c->segment_size = EVS_SEGMENT_DEFAULT;
+		c->segment_size = durable ? EVS_SEGMENT_DURABLE : EVS_SEGMENT_DEFAULT;
 		if ((given & EVS_SET_MAX_RECORD) && c->max_record <= EVSTREAM_RECORD_MAX)
 			c->segment_size = max(c->segment_size,
 					      (u64)roundup_pow_of_two(2 * c->max_record + 1));
 		/* The largest that the ring is two or more of. */
-		if ((given & EVS_SET_RING_SIZE) && c->ring_size >= 2) {
+		if (!durable && (given & EVS_SET_RING_SIZE) && c->ring_size >= 2) {
 			c->segment_size = min(c->segment_size,
 					      1ULL << __ffs64(c->ring_size));
 			c->segment_size = min_t(u64, c->segment_size,
@@ -117,13 +128,14 @@ static void evs_config_defaults(struct evs_topic_config *c, u32 given)
 		}
 	}
 	if (!(given & EVS_SET_RING_SIZE))
-		c->ring_size = max_t(u64, EVS_RING_DEFAULT, 4 * c->segment_size);
+		c->ring_size = durable ? EVS_RING_DEFAULT :
+			       max_t(u64, EVS_RING_DEFAULT, 4 * c->segment_size);
 	if (!(given & EVS_SET_MAX_RECORD))
 		c->max_record = min_t(u64, EVS_RECORD_DEFAULT, c->segment_size / 2);
 	if (!(given & EVS_SET_FRAMING))
 		c->framing = EVSTREAM_FRAMING_RECORD;
 	if (!(given & EVS_SET_FULL))
-		c->full = EVSTREAM_FULL_OVERWRITE;
+		c->full = durable ? EVSTREAM_FULL_BLOCK : EVSTREAM_FULL_OVERWRITE;
 	if (!(given & EVS_SET_UID))
 		c->uid = current_fsuid();
 	if (!(given & EVS_SET_GID))
@@ -134,9 +146,28 @@ static void evs_config_defaults(struct evs_topic_config *c, u32 given)
 		c->retention_ms = EVS_RETENTION_DEFAULT;
 	if (!(given & EVS_SET_RETENTION_BYTES))
 		c->retention_bytes = 0;
+	if (!(given & EVS_SET_FLUSH_MS))
+		c->flush_ms = durable ? EVS_FLUSH_MS_DEFAULT : 0;
+	if (!(given & EVS_SET_FLUSH_BYTES))
+		c->flush_bytes = durable ? EVS_FLUSH_BYTES_DEFAULT : 0;
 }
 
-static int evs_config_check(const struct evs_topic_config *c, struct evs_fault *fault)
+/* What only one of the two kinds of topics has. */
+static int evs_config_kind(u32 given, bool durable, struct evs_fault *fault)
+{
+	if (durable && (given & EVS_SET_FULL))
+		return evs_fault(fault, EVS_SET_FULL,
+				 "a durable topic has no ring to be full: producers wait for its files",
+				 -EINVAL);
+	if (!durable && (given & (EVS_SET_FLUSH_MS | EVS_SET_FLUSH_BYTES)))
+		return evs_fault(fault, given & EVS_SET_FLUSH_MS ? EVS_SET_FLUSH_MS :
+				 EVS_SET_FLUSH_BYTES,
+				 "only a durable topic, one with a directory, is flushed", -EINVAL);
+	return 0;
+}
+
+static int evs_config_check(const struct evs_topic_config *c, bool durable,
+			    struct evs_fault *fault)
 {
 	if (!c->partitions || c->partitions > EVSTREAM_PARTITIONS_MAX)
 		return evs_fault(fault, EVS_SET_PARTITIONS,
@@ -148,10 +179,10 @@ static int evs_config_check(const struct evs_topic_config *c, struct evs_fault *
 	if (c->ring_size > EVS_RING_MAX)
 		return evs_fault(fault, EVS_SET_RING_SIZE,
 				 "a ring has at most 16 TiB", -EINVAL);
-	if (c->ring_size < 2 * c->segment_size)
+	if (!durable && c->ring_size < 2 * c->segment_size)
 		return evs_fault(fault, EVS_SET_RING_SIZE,
 				 "the ring must hold at least two segments", -EINVAL);
-	if (c->ring_size & (c->segment_size - 1))
+	if (!durable && (c->ring_size & (c->segment_size - 1)))
 		return evs_fault(fault, EVS_SET_RING_SIZE,
 				 "the ring must be a multiple of the segment size", -EINVAL);
 	if (!c->max_record || c->max_record > EVSTREAM_RECORD_MAX)
@@ -173,6 +204,9 @@ static int evs_config_check(const struct evs_topic_config *c, struct evs_fault *
 	if (c->retention_bytes > EVS_RING_MAX)
 		return evs_fault(fault, EVS_SET_RETENTION_BYTES,
 				 "the retention is more than 16 TiB", -EINVAL);
+	if (c->flush_ms > EVS_FLUSH_MS_MAX)
+		return evs_fault(fault, EVS_SET_FLUSH_MS,
+				 "the flush interval is longer than a day", -EINVAL);
 	return 0;
 }
 
@@ -182,6 +216,8 @@ static void evs_config_limits(const struct evs_topic_config *c, struct evs_limit
 	l->retention_bytes = c->retention_bytes;
 	l->retention_ms = c->retention_ms;
 	l->full = c->full;
+	l->flush_ms = c->flush_ms;
+	l->flush_bytes = c->flush_bytes;
 }
 
 static void evs_topic_free(struct evs_topic *t)
@@ -191,136 +227,32 @@ static void evs_topic_free(struct evs_topic *t)
 	for (i = 0; i < t->partitions; i++)
 		if (t->partition[i])
 			evs_partition_free(t->partition[i]);
+	evs_place_free(t->place);
 	kvfree_rcu(t, rcu);
 }
 
-static struct evs_topic *evs_topic_alloc(const struct evs_topic_config *c)
+/* Lets go of a topic's directory: who has it open does not keep it busy. */
+static void evs_topic_leave(struct evs_topic *t)
 {
-	struct evs_limits limits;
-	struct evs_topic *t;
+	path_put(&t->place->dir);
+	t->place->dir = (struct path){};
+}
+
+/* Undoes what became of a topic that is not known yet. */
+static void evs_topic_abandon(struct evs_topic *t, bool remove)
+{
 	u32 i;
 
-	t = kvzalloc(struct_size(t, partition, c->partitions), GFP_KERNEL_ACCOUNT);
-	if (!t)
-		return ERR_PTR(-ENOMEM);
-	kref_init(&t->ref);
-	spin_lock_init(&t->lock);
-	init_waitqueue_head(&t->any_wait);
-	t->config = *c;
-	t->created_ms = ktime_to_ms(ktime_get_real());
-	t->partitions = c->partitions;
-	t->id = evs_topics_next_id;
-	evs_config_limits(c, &limits);
 	for (i = 0; i < t->partitions; i++) {
-		struct evs_partition *p;
-
-		p = evs_partition_new(t->id, i, ilog2(c->segment_size), &limits, &t->any_wait);
-		if (IS_ERR(p)) {
-			evs_topic_free(t);
-			return ERR_CAST(p);
-		}
-		t->partition[i] = p;
-		cond_resched();
+		evs_partition_refuse(t->partition[i]);
+		evs_partition_kill(t->partition[i], remove);
 	}
-	return t;
-}
-
-/**
- * evs_topic_create() - create a topic and its nodes
- * @cfg: what is wanted
- * @given: EVS_SET_* of the members that count; the others get defaults
- * @out: the topic, a reference
- * @fault: why not, where the result is negative
- *
- * Return: 0, -EINVAL, -EEXIST, -ENOSPC (a ceiling of the module), -ENOMEM.
- */
-int evs_topic_create(const struct evs_topic_config *cfg, u32 given, struct evs_topic **out,
-		     struct evs_fault *fault)
-{
-	struct evs_topic_config *c;
-	struct evs_topic *t;
-	int ret;
-
-	*fault = (struct evs_fault){};
-	c = kmemdup(cfg, sizeof(*cfg), GFP_KERNEL);
-	if (!c)
-		return -ENOMEM;
-	ret = evs_check_name(c->name, fault);
-	if (ret)
-		goto free_config;
-	ret = given & EVS_SET_RING_SIZE ? evs_check_ring(c->ring_size, fault) : 0;
-	if (ret)
-		goto free_config;
-	evs_config_defaults(c, given);
-	ret = evs_config_check(c, fault);
-	if (ret)
-		goto free_config;
-
-	mutex_lock(&evs_topics_lock);
-	if (evs_topic_find(c->name)) {
-		ret = evs_fault(fault, 0, "there is a topic of that name", -EEXIST);
-		goto unlock;
-	}
-	if (evs_topics_count >= evs_topics_ceiling()) {
-		ret = evs_fault(fault, 0, "as many topics as the module's max_topics allows",
-				-ENOSPC);
-		goto unlock;
-	}
-	if (c->partitions > evs_partitions_ceiling() ||
-	    evs_partitions_count > evs_partitions_ceiling() - c->partitions) {
-		ret = evs_fault(fault, EVS_SET_PARTITIONS,
-				"more partitions than the module's max_partitions allows", -ENOSPC);
-		goto unlock;
-	}
-	/* Records would vanish with the module: it stays as long as a topic does. */
-	ret = try_module_get(THIS_MODULE) ? 0 : -ENODEV;
-	if (ret)
-		goto unlock;
-	t = evs_topic_alloc(c);
-	ret = PTR_ERR_OR_ZERO(t);
-	if (ret)
-		goto put_module;
-	ret = xa_insert(&evs_topics_by_id, t->id, t, GFP_KERNEL);
-	if (ret)
-		goto free_topic;
-	evs_topics_next_id++;
-	evs_topics_count++;
-	evs_partitions_count += t->partitions;
-	hash_add(evs_topics_by_name, &t->hash, evs_name_hash(c->name));
-	kref_get(&t->ref);
-	/* Last: once a node is there, it is opened. */
-	ret = evs_nodes->add(t);
-	mutex_unlock(&evs_topics_lock);
-	kfree(c);
-	if (ret) {
-		evs_topic_delete(t);
-		evs_topic_put(t);
-		return ret;
-	}
-	*out = t;
-	return 0;
-
-free_topic:
+	if (remove)
+		evs_place_remove(t->place, t->config.name);
 	evs_topic_free(t);
-put_module:
-	module_put(THIS_MODULE);
-unlock:
-	mutex_unlock(&evs_topics_lock);
-free_config:
-	kfree(c);
-	return ret;
 }
 
-/**
- * evs_topic_delete() - delete a topic
- * @t: the topic; the caller keeps its reference
- *
- * When it returns, the nodes and the records are gone and who has the topic
- * open gets -ENODEV.
- *
- * Return: 0, -ENOENT: somebody else deleted it first.
- */
-int evs_topic_delete(struct evs_topic *t)
+static int evs_topic_kill(struct evs_topic *t, bool remove)
 {
 	u32 i;
 
@@ -341,11 +273,433 @@ int evs_topic_delete(struct evs_topic *t)
 	mutex_unlock(&evs_topics_lock);
 
 	for (i = 0; i < t->partitions; i++) {
-		evs_partition_kill(t->partition[i]);
+		evs_partition_kill(t->partition[i], remove);
 		cond_resched();
 	}
 	evs_topic_put(t);
 	return 0;
+}
+
+/* Takes over @place, if it succeeds. */
+static struct evs_topic *evs_topic_alloc(const struct evs_topic_config *c,
+					 struct evs_place *place)
+{
+	struct evs_limits limits;
+	struct evs_topic *t;
+	u32 i;
+
+	t = kvzalloc(struct_size(t, partition, c->partitions), GFP_KERNEL_ACCOUNT);
+	if (!t)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&t->ref);
+	spin_lock_init(&t->lock);
+	init_waitqueue_head(&t->any_wait);
+	t->config = *c;
+	t->created_ms = place && place->created_ms ? place->created_ms :
+			ktime_to_ms(ktime_get_real());
+	t->partitions = c->partitions;
+	evs_config_limits(c, &limits);
+	for (i = 0; i < t->partitions; i++) {
+		struct evs_partition *p;
+
+		p = evs_partition_new(i, ilog2(c->segment_size), &limits, &t->any_wait, place);
+		if (IS_ERR(p)) {
+			evs_topic_free(t);
+			return ERR_CAST(p);
+		}
+		t->partition[i] = p;
+		cond_resched();
+	}
+	if (place)
+		place->created_ms = t->created_ms;
+	t->place = place;
+	return t;
+}
+
+static int evs_topic_room(const char *name, u32 partitions, struct evs_fault *fault)
+{
+	lockdep_assert_held(&evs_topics_lock);
+	if (evs_topic_find(name))
+		return evs_fault(fault, 0, "there is a topic of that name", -EEXIST);
+	if (evs_topics_count >= evs_topics_ceiling())
+		return evs_fault(fault, 0, "as many topics as the module's max_topics allows",
+				 -ENOSPC);
+	if (partitions > evs_partitions_ceiling() ||
+	    evs_partitions_count > evs_partitions_ceiling() - partitions)
+		return evs_fault(fault, EVS_SET_PARTITIONS,
+				 "more partitions than the module's max_partitions allows",
+				 -ENOSPC);
+	return 0;
+}
+
+/* Makes a topic known: it has one reference more then. */
+static int evs_topic_register(struct evs_topic *t, struct evs_fault *fault)
+{
+	u32 i;
+	int ret;
+
+	mutex_lock(&evs_topics_lock);
+	ret = evs_topic_room(t->config.name, t->partitions, fault);
+	if (ret)
+		goto unlock;
+	t->id = evs_topics_next_id;
+	for (i = 0; i < t->partitions; i++)
+		t->partition[i]->topic_id = t->id;
+	ret = xa_insert(&evs_topics_by_id, t->id, t, GFP_KERNEL);
+	if (ret)
+		goto unlock;
+	evs_topics_next_id++;
+	evs_topics_count++;
+	evs_partitions_count += t->partitions;
+	hash_add(evs_topics_by_name, &t->hash, evs_name_hash(t->config.name));
+	kref_get(&t->ref);
+	for (i = 0; t->place && i < t->partitions; i++)
+		evs_durable_start(t->partition[i]);
+unlock:
+	mutex_unlock(&evs_topics_lock);
+	return ret;
+}
+
+/* Makes the directories of a new topic. */
+static int evs_topic_make_files(struct evs_topic *t, struct evs_fault *fault)
+{
+	struct evs_place *place = t->place;
+	u32 i;
+	int ret;
+
+	for (i = 0; i < t->partitions; i++) {
+		char *name = evs_place_partition(t->config.name, i);
+
+		ret = name ? evs_durable_create(t->partition[i], &place->dir, name, place->cred,
+						place->uuid) : -ENOMEM;
+		kfree(name);
+		if (ret == -EEXIST)
+			return evs_fault(fault, EVS_SET_DIR,
+					 "there is such a partition in the directory", ret);
+		if (ret)
+			return evs_fault(fault, EVS_SET_DIR,
+					 "the partitions' directories cannot be made", ret);
+		cond_resched();
+	}
+	/* Last: a topic with its configuration is whole. */
+	ret = evs_place_store(place, &t->config);
+	if (ret)
+		return evs_fault(fault, EVS_SET_DIR, "its configuration cannot be written", ret);
+	return 0;
+}
+
+/* Finds the topic's records in its directories. */
+static int evs_topic_find_files(struct evs_topic *t, struct evs_fault *fault)
+{
+	struct evs_place *place = t->place;
+	int ret = 0;
+	u32 i;
+
+	for (i = 0; i < t->partitions && !ret; i++) {
+		char *name = evs_place_partition(t->config.name, i);
+
+		ret = name ? evs_durable_attach(t->partition[i], &place->dir, name,
+						place->cred) : -ENOMEM;
+		kfree(name);
+		cond_resched();
+	}
+	switch (ret) {
+	case 0:
+		return 0;
+	case -ENOENT:
+		ret = -EUCLEAN;
+		fallthrough;
+	case -EUCLEAN:
+		return evs_fault(fault, EVS_SET_DIR,
+				 "what a partition's directory has makes no sense", ret);
+	case -EBUSY:
+		return evs_fault(fault, EVS_SET_DIR, "the directory is in use by another topic",
+				 ret);
+	case -EPROTONOSUPPORT:
+		return evs_fault(fault, EVS_SET_DIR,
+				 "a newer version, or an old Kafka, wrote a partition", ret);
+	default:
+		return evs_fault(fault, EVS_SET_DIR, "a partition's files cannot be read", ret);
+	}
+}
+
+/*
+ * Takes over @place. The module is held by the topic: records would vanish with
+ * it, or be out of reach.
+ */
+static int evs_topic_build(const struct evs_topic_config *c, struct evs_place *place, bool attach,
+			   struct evs_topic **out, struct evs_fault *fault)
+{
+	struct evs_topic *t;
+	int ret;
+
+	if (!try_module_get(THIS_MODULE)) {
+		evs_place_free(place);
+		return -ENODEV;
+	}
+	t = evs_topic_alloc(c, place);
+	ret = PTR_ERR_OR_ZERO(t);
+	if (ret)
+		goto free_place;
+	if (place)
+		ret = attach ? evs_topic_find_files(t, fault) : evs_topic_make_files(t, fault);
+	if (!ret)
+		ret = evs_topic_register(t, fault);
+	if (ret) {
+		evs_topic_abandon(t, place && !attach);
+		goto put_module;
+	}
+	/* Last: once a node is there, it is opened. */
+	mutex_lock(&evs_topics_lock);
+	ret = t->dead ? -ENOENT : evs_nodes->add(t);
+	mutex_unlock(&evs_topics_lock);
+	if (ret) {
+		evs_topic_kill(t, place && !attach);
+		evs_topic_put(t);
+		return ret;
+	}
+	*out = t;
+	return 0;
+
+free_place:
+	evs_place_free(place);
+put_module:
+	module_put(THIS_MODULE);
+	return ret;
+}
+
+static int evs_topic_known(const char *name, u32 partitions, struct evs_fault *fault)
+{
+	int ret;
+
+	mutex_lock(&evs_topics_lock);
+	ret = evs_topic_room(name, partitions, fault);
+	mutex_unlock(&evs_topics_lock);
+	return ret;
+}
+
+static int evs_topic_create_at(const struct evs_topic_config *c, const char *dir,
+			       struct evs_topic **out, struct evs_fault *fault)
+{
+	struct evs_place *place;
+	int ret;
+
+	if (!dir)
+		return evs_topic_build(c, NULL, false, out, fault);
+	if (mutex_lock_killable(&evs_places_lock))
+		return -EINTR;
+	/* Before a directory is made that would have to go again. */
+	ret = evs_topic_known(c->name, c->partitions, fault);
+	if (ret)
+		goto unlock;
+	place = evs_place_open(dir, fault);
+	ret = PTR_ERR_OR_ZERO(place);
+	if (ret)
+		goto unlock;
+	ret = evs_place_has(place, c->name);
+	if (!ret) {
+		ret = evs_topic_build(c, place, false, out, fault);
+		goto unlock;
+	}
+	evs_place_free(place);
+	if (ret > 0)
+		ret = evs_fault(fault, EVS_SET_DIR, "there is such a topic in the directory",
+				-EEXIST);
+unlock:
+	mutex_unlock(&evs_places_lock);
+	return ret;
+}
+
+/**
+ * evs_topic_create() - create a topic and its nodes
+ * @cfg: what is wanted
+ * @given: EVS_SET_* of the members that count; the others get defaults
+ * @dir: directory of a durable topic, NULL: a volatile one
+ * @out: the topic, a reference
+ * @fault: why not, where the result is negative
+ *
+ * Return: 0, -EINVAL, -EEXIST, -ENOSPC (a ceiling of the module), -ENOMEM, -EINTR, or
+ * what the file system says.
+ */
+int evs_topic_create(const struct evs_topic_config *cfg, u32 given, const char *dir,
+		     struct evs_topic **out, struct evs_fault *fault)
+{
+	struct evs_topic_config *c;
+	int ret;
+
+	*fault = (struct evs_fault){};
+	c = kmemdup(cfg, sizeof(*cfg), GFP_KERNEL);
+	if (!c)
+		return -ENOMEM;
+	ret = evs_check_name(c->name, fault);
+	if (!ret)
+		ret = evs_config_kind(given, dir, fault);
+	if (!ret && (given & EVS_SET_RING_SIZE))
+		ret = evs_check_ring(c->ring_size, fault);
+	if (!ret) {
+		evs_config_defaults(c, given, dir);
+		ret = evs_config_check(c, dir, fault);
+	}
+	if (!ret)
+		ret = evs_topic_create_at(c, dir, out, fault);
+	kfree(c);
+	return ret;
+}
+
+/* The configuration of a topic that Kafka wrote: all is kept. */
+static int evs_config_foreign(struct evs_topic_config *c, struct evs_place *place,
+			      struct evs_fault *fault)
+{
+	const u32 given = EVS_SET_PARTITIONS | EVS_SET_SEGMENT_SIZE | EVS_SET_RETENTION_MS;
+	u64 largest;
+	int ret;
+
+	ret = evs_place_find(place, c->name, &c->partitions, &largest);
+	if (ret == -ENOENT)
+		return evs_fault(fault, 0, "no such topic in the directory", ret);
+	if (ret == -EBUSY)
+		return evs_fault(fault, EVS_SET_DIR, "the directory is in use by another topic",
+				 ret);
+	if (ret)
+		return evs_fault(fault, EVS_SET_DIR, "a partition's files cannot be read", ret);
+	c->segment_size = roundup_pow_of_two(max_t(u64, largest, EVS_SEGMENT_DURABLE));
+	c->retention_ms = 0;
+	evs_config_defaults(c, given, true);
+	return 0;
+}
+
+static int evs_topic_attach_at(struct evs_topic_config *c, struct evs_place *place,
+			       struct evs_topic **out, struct evs_fault *fault)
+{
+	bool foreign = false;
+	int ret;
+
+	ret = evs_place_load(place, c);
+	if (ret == -ENOENT) {
+		foreign = true;
+		ret = evs_config_foreign(c, place, fault);
+	} else if (ret == -EPROTONOSUPPORT) {
+		evs_fault(fault, EVS_SET_DIR, "a newer version wrote the configuration", ret);
+	} else if (ret == -EUCLEAN) {
+		evs_fault(fault, EVS_SET_DIR, "the configuration file makes no sense", ret);
+	} else if (ret) {
+		evs_fault(fault, EVS_SET_DIR, "the configuration file cannot be read", ret);
+	}
+	if (!ret && evs_config_check(c, true, fault)) {
+		fault->set = EVS_SET_DIR;
+		ret = -EUCLEAN;
+	}
+	if (!ret && foreign)
+		ret = evs_place_store(place, c);
+	if (ret) {
+		evs_place_free(place);
+		return ret;
+	}
+	return evs_topic_build(c, place, true, out, fault);
+}
+
+/**
+ * evs_topic_attach() - make a durable topic known again
+ * @name: its name
+ * @dir: the directory it is in
+ * @out: the topic, a reference
+ * @fault: why not, where the result is negative
+ *
+ * Return: 0; -EINVAL; -EEXIST: there is a topic of that name; -ENOENT: there is no
+ * such in the directory; -EUCLEAN: what is there makes no sense; -EPROTONOSUPPORT: a
+ * newer version wrote it; -ENOSPC; -ENOMEM; -EINTR; or what the file system says.
+ */
+int evs_topic_attach(const char *name, const char *dir, struct evs_topic **out,
+		     struct evs_fault *fault)
+{
+	struct evs_topic_config *c;
+	struct evs_place *place;
+	int ret;
+
+	*fault = (struct evs_fault){};
+	ret = evs_check_name(name, fault);
+	if (ret)
+		return ret;
+	c = kzalloc(sizeof(*c), GFP_KERNEL);
+	if (!c)
+		return -ENOMEM;
+	strscpy(c->name, name, sizeof(c->name));
+	ret = mutex_lock_killable(&evs_places_lock);
+	if (ret)
+		goto out;
+	ret = evs_topic_known(name, 1, fault);
+	if (!ret) {
+		place = evs_place_open(dir, fault);
+		ret = PTR_ERR_OR_ZERO(place);
+	}
+	if (!ret)
+		ret = evs_topic_attach_at(c, place, out, fault);
+	mutex_unlock(&evs_places_lock);
+out:
+	kfree(c);
+	return ret;
+}
+
+static int evs_topic_take_away(struct evs_topic *t, bool remove)
+{
+	int ret;
+
+	if (!t->place)
+		return evs_topic_kill(t, false);
+	mutex_lock(&evs_places_lock);
+	ret = evs_topic_kill(t, remove);
+	if (!ret && remove)
+		evs_place_remove(t->place, t->config.name);
+	if (!ret)
+		evs_topic_leave(t);
+	mutex_unlock(&evs_places_lock);
+	return ret;
+}
+
+/**
+ * evs_topic_delete() - delete a topic
+ * @t: the topic; the caller keeps its reference
+ *
+ * When it returns, the nodes, the records and a durable topic's files are gone and
+ * who has the topic open gets -ENODEV.
+ *
+ * Return: 0, -ENOENT: somebody else deleted it first.
+ */
+int evs_topic_delete(struct evs_topic *t)
+{
+	return evs_topic_take_away(t, true);
+}
+
+/**
+ * evs_topic_detach() - take a durable topic away, and leave its files
+ * @t: the topic; the caller keeps its reference
+ * @fault: why not
+ *
+ * As evs_topic_delete(), but all records are on stable storage then.
+ *
+ * Return: 0; -ENOENT: somebody else took it first; -EINVAL: a volatile topic;
+ * -ENOSPC, -EDQUOT: there is no room for what is in memory; -EINTR.
+ */
+int evs_topic_detach(struct evs_topic *t, struct evs_fault *fault)
+{
+	u32 i;
+	int ret;
+
+	if (!t->place)
+		return evs_fault(fault, 0, "a volatile topic cannot be detached: delete it",
+				 -EINVAL);
+	for (i = 0; i < t->partitions; i++)
+		evs_partition_sync_start(t->partition[i]);
+	for (i = 0; i < t->partitions; i++) {
+		ret = evs_partition_sync(t->partition[i], evs_end_pos(t->partition[i]));
+		if (ret == -EINTR)
+			return ret;
+		/* After another error, nothing can be done for it any more. */
+		if (ret == -ENOSPC || ret == -EDQUOT || ret == -ENOMEM)
+			return evs_fault(fault, 0, "there is no room for what is not written yet",
+					 ret);
+	}
+	return evs_topic_take_away(t, false);
 }
 
 static void evs_config_merge(struct evs_topic_config *c, const struct evs_topic_config *from,
@@ -369,6 +723,10 @@ static void evs_config_merge(struct evs_topic_config *c, const struct evs_topic_
 		c->retention_ms = from->retention_ms;
 	if (set & EVS_SET_RETENTION_BYTES)
 		c->retention_bytes = from->retention_bytes;
+	if (set & EVS_SET_FLUSH_MS)
+		c->flush_ms = from->flush_ms;
+	if (set & EVS_SET_FLUSH_BYTES)
+		c->flush_bytes = from->flush_bytes;
 }
 
 static void evs_config_store(struct evs_topic *t, const struct evs_topic_config *c)
@@ -381,10 +739,35 @@ static void evs_config_store(struct evs_topic *t, const struct evs_topic_config 
 	t->config.ring_size = c->ring_size;
 	t->config.retention_ms = c->retention_ms;
 	t->config.retention_bytes = c->retention_bytes;
+	t->config.flush_ms = c->flush_ms;
+	t->config.flush_bytes = c->flush_bytes;
 	t->config.uid = c->uid;
 	t->config.gid = c->gid;
 	t->config.mode = c->mode;
 	spin_unlock(&t->lock);
+}
+
+static int evs_topic_apply(struct evs_topic *t, const struct evs_topic_config *c,
+			   const struct evs_topic_config *old)
+{
+	struct evs_limits limits;
+	u32 i;
+	int ret;
+
+	evs_config_store(t, c);
+	if (!uid_eq(c->uid, old->uid) || !gid_eq(c->gid, old->gid) || c->mode != old->mode) {
+		ret = evs_nodes->change(t);
+		if (ret) {
+			evs_config_store(t, old);
+			/* Those that were made already, too. */
+			evs_nodes->change(t);
+			return ret;
+		}
+	}
+	evs_config_limits(c, &limits);
+	for (i = 0; i < t->partitions; i++)
+		evs_partition_configure(t->partition[i], &limits);
+	return 0;
 }
 
 /**
@@ -396,14 +779,13 @@ static void evs_config_store(struct evs_topic *t, const struct evs_topic_config 
  *
  * All or nothing is changed. A smaller ring drops its oldest segments at once.
  *
- * Return: 0, -EINVAL, -ENOENT (deleted), -ENOMEM.
+ * Return: 0, -EINVAL, -ENOENT (deleted), -ENOMEM, or what the file system of a
+ * durable topic says.
  */
 int evs_topic_set(struct evs_topic *t, const struct evs_topic_config *cfg, u32 set,
 		  struct evs_fault *fault)
 {
 	struct evs_topic_config *c, *old;
-	struct evs_limits limits;
-	u32 i;
 	int ret;
 
 	*fault = (struct evs_fault){};
@@ -413,36 +795,43 @@ int evs_topic_set(struct evs_topic *t, const struct evs_topic_config *cfg, u32 s
 	if (set & EVS_SET_SEGMENT_SIZE)
 		return evs_fault(fault, EVS_SET_SEGMENT_SIZE,
 				 "the segment size is fixed when the topic is created", -EINVAL);
+	ret = evs_config_kind(set, t->place, fault);
+	if (ret)
+		return ret;
 	c = kmalloc_array(2, sizeof(*c), GFP_KERNEL);
 	if (!c)
 		return -ENOMEM;
 	old = c + 1;
 
+	/* Nobody else changes a durable topic meanwhile. */
+	if (t->place)
+		mutex_lock(&evs_places_lock);
 	mutex_lock(&evs_topics_lock);
 	ret = t->dead ? -ENOENT : 0;
-	if (ret)
-		goto out;
 	*old = t->config;
 	*c = t->config;
-	evs_config_merge(c, cfg, set);
-	ret = evs_config_check(c, fault);
 	if (ret)
 		goto out;
-	evs_config_store(t, c);
-	if (!uid_eq(c->uid, old->uid) || !gid_eq(c->gid, old->gid) || c->mode != old->mode) {
-		ret = evs_nodes->change(t);
+	evs_config_merge(c, cfg, set);
+	ret = evs_config_check(c, t->place, fault);
+	if (ret)
+		goto out;
+	if (t->place) {
+		mutex_unlock(&evs_topics_lock);
+		ret = evs_place_store(t->place, c);
+		mutex_lock(&evs_topics_lock);
 		if (ret) {
-			evs_config_store(t, old);
-			/* Those that were made already, too. */
-			evs_nodes->change(t);
+			evs_fault(fault, EVS_SET_DIR, "its configuration cannot be written", ret);
 			goto out;
 		}
 	}
-	evs_config_limits(c, &limits);
-	for (i = 0; i < t->partitions; i++)
-		evs_partition_configure(t->partition[i], &limits);
+	ret = evs_topic_apply(t, c, old);
 out:
 	mutex_unlock(&evs_topics_lock);
+	if (ret && t->place && !t->dead)
+		evs_place_store(t->place, old);
+	if (t->place)
+		mutex_unlock(&evs_places_lock);
 	kfree(c);
 	return ret;
 }
@@ -540,6 +929,26 @@ void evs_topic_config(struct evs_topic *t, struct evs_topic_config *cfg, u64 *cr
 }
 
 /**
+ * evs_topic_on_error() - who wants to know that a partition's writing ended
+ * @fn: as evs_partition_on_error()
+ */
+void evs_topic_on_error(void (*fn)(u32 topic_id, u32 number, int error))
+{
+	evs_partition_on_error(fn);
+}
+
+/**
+ * evs_topic_dir() - a durable topic's directory
+ * @t: the topic
+ *
+ * Return: its absolute path, as long as the topic lives; NULL: a volatile one.
+ */
+const char *evs_topic_dir(const struct evs_topic *t)
+{
+	return t->place ? t->place->text : NULL;
+}
+
+/**
  * evs_topic_partition_stat() - a partition as it is now
  * @t: the topic
  * @partition: which one
@@ -572,6 +981,10 @@ int evs_topic_partition_stat(struct evs_topic *t, u32 partition, struct evs_part
 		.devt = evs_nodes->devt(t, partition),
 		.first_timestamp = c.oldest,
 		.last_timestamp = c.newest,
+		.durable_offset = c.durable,
+		.unwritten = c.unwritten,
+		.cut = c.cut,
+		.error = c.error,
 	};
 	return 0;
 }

@@ -6,7 +6,9 @@
  * creation to deletion, each open file, each netlink request that looks at it.
  *
  *	evs_topic_create()     registered, nodes there
+ *	evs_topic_attach()     likewise, with the records found in its directory
  *	evs_topic_delete()     nodes gone, partitions dead: -ENODEV for all files
+ *	evs_topic_detach()     likewise, and the records stay in its directory
  *	last evs_topic_put()   freed, behind a grace period
  */
 #ifndef EVSTREAM_TOPIC_H
@@ -22,6 +24,7 @@
 
 struct evs_node;
 struct evs_partition;
+struct evs_place;
 
 /**
  * struct evs_topic_config - what a topic is created with
@@ -34,6 +37,8 @@ struct evs_partition;
  * @ring_size: bytes per partition, a multiple of @segment_size
  * @retention_ms: 0: none
  * @retention_bytes: 0: none
+ * @flush_ms: how long a record may be only in memory, 0: for ever; durable topics
+ * @flush_bytes: how much may be, 0: any; durable topics
  * @uid: owner of the nodes
  * @gid: group of the nodes
  * @mode: of the nodes
@@ -48,6 +53,8 @@ struct evs_topic_config {
 	u64 ring_size;
 	u64 retention_ms;
 	u64 retention_bytes;
+	u64 flush_ms;
+	u64 flush_bytes;
 	kuid_t uid;
 	kgid_t gid;
 	umode_t mode;
@@ -65,6 +72,9 @@ struct evs_topic_config {
 #define EVS_SET_MODE		BIT(8)
 #define EVS_SET_RETENTION_MS	BIT(9)
 #define EVS_SET_RETENTION_BYTES	BIT(10)
+#define EVS_SET_FLUSH_MS	BIT(11)
+#define EVS_SET_FLUSH_BYTES	BIT(12)
+#define EVS_SET_DIR		BIT(13)	/* not a member, but can be at fault */
 
 /**
  * struct evs_fault - why a configuration was refused
@@ -93,6 +103,10 @@ struct evs_fault {
  * @devt: device number
  * @first_timestamp: of the oldest record held, -1: none
  * @last_timestamp: the newest held, -1: none
+ * @durable_offset: the records below are on stable storage, -1: a volatile topic
+ * @unwritten: bytes that are only in memory
+ * @cut: bytes that recovery cut off when the topic was attached
+ * @error: errno that has ended the writing, 0: none
  */
 struct evs_partition_stat {
 	u64 start_offset;
@@ -110,6 +124,10 @@ struct evs_partition_stat {
 	dev_t devt;
 	s64 first_timestamp;
 	s64 last_timestamp;
+	s64 durable_offset;
+	u64 unwritten;
+	u64 cut;
+	u32 error;
 };
 
 /**
@@ -123,6 +141,7 @@ struct evs_partition_stat {
  * @lock: protects @config's changes
  * @dead: deleted
  * @any_wait: who reads all partitions waits here
+ * @place: its directory, NULL: it is volatile
  * @turn: whose turn it is to be a file's own partition
  * @nodes: device nodes: a partition's each, and any's behind them
  * @partitions: how many
@@ -138,6 +157,7 @@ struct evs_topic {
 	spinlock_t lock;
 	bool dead;
 	wait_queue_head_t any_wait;
+	struct evs_place *place;
 	atomic_t turn;
 	struct evs_node **nodes;
 	u32 partitions;
@@ -162,9 +182,14 @@ struct evs_node_ops {
 
 /* In topic.c */
 void evs_topic_init(const struct evs_node_ops *nodes);
-int evs_topic_create(const struct evs_topic_config *cfg, u32 given, struct evs_topic **out,
+int evs_topic_create(const struct evs_topic_config *cfg, u32 given, const char *dir,
+		     struct evs_topic **out, struct evs_fault *fault);
+int evs_topic_attach(const char *name, const char *dir, struct evs_topic **out,
 		     struct evs_fault *fault);
 int evs_topic_delete(struct evs_topic *t);
+int evs_topic_detach(struct evs_topic *t, struct evs_fault *fault);
+void evs_topic_on_error(void (*fn)(u32 topic_id, u32 number, int error));
+const char *evs_topic_dir(const struct evs_topic *t);
 int evs_topic_set(struct evs_topic *t, const struct evs_topic_config *cfg, u32 set,
 		  struct evs_fault *fault);
 struct evs_topic *evs_topic_get(const char *name);

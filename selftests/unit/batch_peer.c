@@ -10,12 +10,18 @@
  * 'V' u32 size, batch -> s32 evs_batch_verify()
  * 'M' u32 len, key, u32 partitions -> u32 partition
  * 'C' u32 len, bytes -> u32 crc
+ * 'I' u32 n, n * { u32 offset, u32 pos } -> u32 size, index
+ * 'T' u32 n, n * { s64 timestamp, u32 offset } -> u32 size, time index
+ * 'P' u32 n, n * { s64 id, s16 epoch, s32 last_sequence, s64 last_offset,
+ *     s32 offset_delta, s64 timestamp } -> u32 size, snapshot
+ * 'S' u32 size, snapshot -> s32 evs_snapshot_check(), u32 n, n * what 'P' takes
  */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../../kmod/files.h"
 #include "../../tools/lib/evstream.h"
 
 #define MAX_RECORD	(1U << 20)
@@ -142,6 +148,77 @@ static void decode(void)
 	free(batch);
 }
 
+static void encode_index(int kind)
+{
+	uint32_t n = get_u32(), size = kind == 'I' ? EVS_INDEX_ENTRY : EVS_TIMEINDEX_ENTRY;
+	uint8_t *p = malloc(n * size + 1);
+	uint32_t i;
+
+	if (!p)
+		exit(1);
+	for (i = 0; i < n; i++) {
+		if (kind == 'I') {
+			uint32_t offset = get_u32();
+
+			evs_index_entry_put(p + i * size, offset, get_u32());
+		} else {
+			s64 timestamp;
+
+			get(&timestamp, 8);
+			evs_timeindex_entry_put(p + i * size, timestamp, get_u32());
+		}
+	}
+	put_u32(n * size);
+	put(p, n * size);
+	free(p);
+}
+
+static void encode_snapshot(void)
+{
+	uint32_t n = get_u32(), size = EVS_SNAPSHOT_HEAD + n * EVS_SNAPSHOT_ENTRY;
+	uint8_t *p = malloc(size);
+	uint32_t i;
+
+	if (!p)
+		exit(1);
+	for (i = 0; i < n; i++) {
+		struct evs_snapshot_entry e;
+
+		get(&e.id, 8);
+		get(&e.epoch, 2);
+		get(&e.last_sequence, 4);
+		get(&e.last_offset, 8);
+		get(&e.offset_delta, 4);
+		get(&e.timestamp, 8);
+		evs_snapshot_entry_put(p + EVS_SNAPSHOT_HEAD + i * EVS_SNAPSHOT_ENTRY, &e);
+	}
+	evs_snapshot_head_put(p, n);
+	put_u32(size);
+	put(p, size);
+	free(p);
+}
+
+static void decode_snapshot(void)
+{
+	uint32_t size = get_u32(), n = 0, i;
+	uint8_t *p = get_bytes((int32_t)size);
+
+	put_u32((uint32_t)evs_snapshot_check(p, size, &n));
+	put_u32(n);
+	for (i = 0; i < n; i++) {
+		struct evs_snapshot_entry e;
+
+		evs_snapshot_entry_get(p + EVS_SNAPSHOT_HEAD + i * EVS_SNAPSHOT_ENTRY, &e);
+		put(&e.id, 8);
+		put(&e.epoch, 2);
+		put(&e.last_sequence, 4);
+		put(&e.last_offset, 8);
+		put(&e.offset_delta, 4);
+		put(&e.timestamp, 8);
+	}
+	free(p);
+}
+
 int main(void)
 {
 	struct evs_builder *b = evs_builder_new(NULL, 0);
@@ -156,6 +233,16 @@ int main(void)
 			break;
 		case 'D':
 			decode();
+			break;
+		case 'I':
+		case 'T':
+			encode_index(c);
+			break;
+		case 'P':
+			encode_snapshot();
+			break;
+		case 'S':
+			decode_snapshot();
 			break;
 		case 'V':
 		case 'M':

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-"""Apache Kafka's RecordBatch v2, written from its description.
+"""Apache Kafka's RecordBatch v2, indexes and producer snapshots, written from
+their description.
 
-An encoder and a decoder that share no line with kmod/batch.c, to check it by.
+An encoder and a decoder that share no line with kmod/, to check it by.
 Records are dicts:
 
     key        bytes or None (default None)
@@ -15,6 +16,17 @@ import struct
 
 HEADER = struct.Struct(">qiibIhiqqqhii")  # 61 bytes
 assert HEADER.size == 61
+SNAPSHOT_ENTRY = struct.Struct(">qhiqiqiq")
+SNAPSHOT_FIELDS = (
+    "producer_id",
+    "epoch",
+    "last_sequence",
+    "last_offset",
+    "offset_delta",
+    "timestamp",
+    "coordinator_epoch",
+    "current_txn_first_offset",
+)
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 APPEND_TIME = 0x08
@@ -313,6 +325,53 @@ def decode_batches(data, *, check_crc=True, padding=False):
 def records_of(batches):
     """The records that a consumer gets of decode_batches()' batches."""
     return [record for batch in batches if not batch["control"] for record in batch["records"]]
+
+
+def encode_index(entries):
+    """A .index file of (relative offset, position) pairs."""
+    return b"".join(struct.pack(">ii", *entry) for entry in entries)
+
+
+def decode_index(data):
+    """The (relative offset, position) pairs of a .index file."""
+    if len(data) % 8:
+        raise Malformed("%d bytes of index" % len(data))
+    return list(struct.iter_unpack(">ii", data))
+
+
+def encode_timeindex(entries):
+    """A .timeindex file of (timestamp, relative offset) pairs."""
+    return b"".join(struct.pack(">qi", *entry) for entry in entries)
+
+
+def decode_timeindex(data):
+    """The (timestamp, relative offset) pairs of a .timeindex file."""
+    if len(data) % 12:
+        raise Malformed("%d bytes of time index" % len(data))
+    return list(struct.iter_unpack(">qi", data))
+
+
+def encode_snapshot(entries, *, version=1, count=None, crc=None):
+    """A .snapshot file of dicts with SNAPSHOT_FIELDS; the last two may be missing."""
+    body = struct.pack(">i", len(entries) if count is None else count)
+    for entry in entries:
+        body += SNAPSHOT_ENTRY.pack(*(entry.get(name, -1) for name in SNAPSHOT_FIELDS))
+    return struct.pack(">hI", version, crc32c(body) if crc is None else crc) + body
+
+
+def decode_snapshot(data):
+    """The entries of a .snapshot file."""
+    data = bytes(data)
+    if len(data) < 10:
+        raise Malformed("%d bytes of snapshot" % len(data))
+    version, crc, count = struct.unpack_from(">hIi", data)
+    if version != 1:
+        raise Malformed("snapshot version %d" % version)
+    if crc != crc32c(data[6:]):
+        raise Malformed("CRC of the snapshot")
+    if count < 0 or len(data) != 10 + count * SNAPSHOT_ENTRY.size:
+        raise Malformed("%d entries in %d bytes of snapshot" % (count, len(data)))
+    return [dict(zip(SNAPSHOT_FIELDS, e)) for e in SNAPSHOT_ENTRY.iter_unpack(data[10:])]
 
 
 GOLDEN = bytes.fromhex(

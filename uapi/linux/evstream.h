@@ -144,6 +144,11 @@ struct evstream_append {
  * does not parse), %EMSGSIZE (a record over the topic's limit, a compressed
  * batch over it, or a batch that no segment holds), %EINVAL (control or
  * transactional batches, an unknown codec).
+ *
+ * A batch with a producer id, an epoch and a sequence is taken once, as by Kafka:
+ * one of its producer's last five again is not appended, and @base_offset is that
+ * of the first time; %EILSEQ, its sequence does not follow; %ESTALE, a batch of
+ * the same producer with a higher epoch was taken before.
  */
 struct evstream_append_batch {
 	__aligned_u64 batch;
@@ -229,6 +234,8 @@ struct evstream_seek {
  *	of appends that failed count)
  * @appended_bytes: returned: bytes of batches since the topic was created
  * @lost_records: returned: records (offsets) this open file was too late for
+ * @durable_offset: returned: the records below it are on stable storage, -1: those
+ *	of a volatile topic never are
  */
 struct evstream_stat {
 	__u32 partition;
@@ -245,6 +252,7 @@ struct evstream_stat {
 	__aligned_u64 appended_records;
 	__aligned_u64 appended_bytes;
 	__aligned_u64 lost_records;
+	__s64 durable_offset;
 };
 
 /**

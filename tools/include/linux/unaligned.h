@@ -13,6 +13,26 @@
 #define be32_to_cpu	__be32_to_cpu
 #define be64_to_cpu	__be64_to_cpu
 
+#define __EVS_UNALIGNED_BE(bits)					\
+static inline u##bits get_unaligned_be##bits(const void *p)		\
+{									\
+	__be##bits v;							\
+									\
+	memcpy(&v, p, sizeof(v));					\
+	return be##bits##_to_cpu(v);					\
+}									\
+									\
+static inline void put_unaligned_be##bits(u##bits v, void *p)		\
+{									\
+	__be##bits be = cpu_to_be##bits(v);				\
+									\
+	memcpy(p, &be, sizeof(be));					\
+}
+
+__EVS_UNALIGNED_BE(16)
+__EVS_UNALIGNED_BE(32)
+__EVS_UNALIGNED_BE(64)
+
 static inline u32 get_unaligned_le32(const void *p)
 {
 	__le32 v;

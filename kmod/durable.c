@@ -1,0 +1,1157 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A durable partition: writes its log into files, and says up to where.
+ *
+ * One work item per partition writes what is published, in order, each byte from
+ * the log's own folios; syncs it when somebody waits or a limit is reached, all
+ * who wait at once; and gives a sealed segment its exact size and its indexes.
+ * Until that is done a segment is not dropped, and recovery reads all of it.
+ */
+#include <linux/backing-dev.h>
+#include <linux/cred.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/lockdep.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/writeback.h>
+#include <linux/evstream.h>
+
+#include "batch.h"
+#include "durable.h"
+#include "internal.h"
+
+/* Of one write: it keeps a disk busy, and what is behind it becomes clean soon. */
+#define EVS_WRITE_MAX		SZ_2M
+/* So much unwritten has the writer start, if not asked. */
+#define EVS_WRITE_AHEAD		SZ_4M
+/* What is reserved in a segment's file at a time. */
+#define EVS_RESERVE_MIN		SZ_1M
+#define EVS_RESERVE_MAX		SZ_16M
+/* When a full file system is tried again, and a flush without an interval. */
+#define EVS_RETRY_MS		1000
+
+static void (*evs_on_error)(u32 topic_id, u32 number, int error);
+
+/**
+ * evs_partition_on_error() - who wants to know that a partition's writing ended
+ * @fn: called with the topic's id, the partition's number and the errno; NULL: no
+ *	one any more
+ */
+void evs_partition_on_error(void (*fn)(u32 topic_id, u32 number, int error))
+{
+	WRITE_ONCE(evs_on_error, fn);
+}
+
+static struct evs_segment *evs_durable_at(struct evs_durable *d, u64 pos)
+{
+	return xa_load(&d->p->segments, pos >> d->p->log.shift);
+}
+
+static u64 evs_segment_limit(struct evs_durable *d, const struct evs_segment *s)
+{
+	return s->pos + evs_segment_size(d->p);
+}
+
+/* For good. Appends are refused from now on, and what is in memory stays. */
+static void evs_durable_fail(struct evs_durable *d, int err)
+{
+	struct evs_partition *p = d->p;
+	void (*tell)(u32 topic_id, u32 number, int error) = READ_ONCE(evs_on_error);
+
+	if (d->error)
+		return;
+	spin_lock(&p->lock);
+	WRITE_ONCE(d->error, err);
+	p->room = p->next_pos;
+	spin_unlock(&p->lock);
+	pr_err("evstream: %pd: writing stopped: error %d\n", d->store.dir.dentry, err);
+	evs_partition_wake(p);
+	wake_up_all(&d->wait);
+	if (tell)
+		tell(p->topic_id, p->number, -err);
+}
+
+static bool evs_is_full(int err)
+{
+	return err == -ENOSPC || err == -EDQUOT;
+}
+
+/*
+ * Where to write from @pos on: whole blocks out of the folios, and the last one,
+ * of which only a part is published, out of a copy: its rest is zeroes, not what
+ * somebody is just filling.
+ */
+static unsigned int evs_durable_gather(struct evs_durable *d, u64 pos, u64 len, u64 *bytes,
+				       u64 *padding)
+{
+	struct evs_log *log = &d->p->log;
+	unsigned int nr;
+	u32 rest;
+
+	*padding = 0;
+	nr = evs_log_bvec(log, pos, min_t(u64, len, EVS_WRITE_MAX), d->bvec, EVS_WRITE_PIECES,
+			  bytes);
+	if (!nr || !d->store.align)
+		return nr;
+	rest = *bytes & (d->store.align - 1);
+	if (!rest)
+		return nr;
+	/* A block lies within a folio. */
+	memcpy(d->block, bvec_virt(&d->bvec[nr - 1]) + d->bvec[nr - 1].bv_len - rest, rest);
+	memset(d->block + rest, 0, d->store.align - rest);
+	d->bvec[nr - 1].bv_len -= rest;
+	if (!d->bvec[nr - 1].bv_len)
+		nr--;
+	bvec_set_virt(&d->bvec[nr++], d->block, d->store.align);
+	*padding = d->store.align - rest;
+	return nr;
+}
+
+static void evs_durable_set_written(struct evs_durable *d, u64 pos)
+{
+	WRITE_ONCE(d->written, pos);
+	evs_log_written(&d->p->log, pos);
+	/* For those who wait for memory. */
+	evs_partition_wake(d->p);
+}
+
+static int evs_durable_write_segment(struct evs_durable *d, struct evs_segment *s, u64 to)
+{
+	while (d->written < to) {
+		u64 at = d->store.align ? round_down(d->written, d->store.align) : d->written;
+		u64 bytes, padding;
+		unsigned int nr = evs_durable_gather(d, at, to - at, &bytes, &padding);
+		int ret;
+
+		if (WARN_ON_ONCE(!nr))
+			return -EIO;
+		s->unsynced = true;
+		ret = evs_file_write(&d->store, s->file, at - s->pos, d->bvec, nr,
+				     bytes + padding);
+		if (ret)
+			return ret;
+		evs_durable_set_written(d, at + bytes);
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Writes all below @end, which is published. */
+static int evs_durable_write(struct evs_durable *d, u64 end)
+{
+	int ret;
+
+	while (d->written < end) {
+		struct evs_segment *s = evs_durable_at(d, d->written);
+
+		if (WARN_ON_ONCE(!s))
+			return -EIO;
+		ret = evs_durable_write_segment(d, s, min(end, READ_ONCE(s->end)));
+		if (ret)
+			return ret;
+		/* Behind a sealed segment's last batch there is nothing. */
+		if (d->written == s->end && d->written < end)
+			evs_durable_set_written(d, evs_segment_limit(d, s));
+	}
+	return 0;
+}
+
+/* Puts all that is written on stable storage. */
+static int evs_durable_sync(struct evs_durable *d, u64 end, u64 end_offset)
+{
+	u64 number, last = d->written >> d->p->log.shift;
+	int ret;
+
+	for (number = d->synced; number <= last; number++) {
+		struct evs_segment *s = xa_load(&d->p->segments, number);
+
+		if (!s || !s->unsynced)
+			continue;
+		ret = vfs_fsync(s->file, 1);
+		if (ret)
+			return ret == -ENOSPC || ret == -EDQUOT ? -EIO : ret;
+		s->unsynced = false;
+		/* One copy in memory will do. */
+		if (!d->store.align)
+			invalidate_mapping_pages(s->file->f_mapping, 0, -1);
+	}
+	d->synced = last;
+	if (READ_ONCE(d->dir_dirty)) {
+		WRITE_ONCE(d->dir_dirty, false);
+		ret = evs_store_sync(&d->store);
+		if (ret) {
+			WRITE_ONCE(d->dir_dirty, true);
+			return ret;
+		}
+	}
+	spin_lock(&d->p->lock);
+	WRITE_ONCE(d->durable_offset, end_offset);
+	WRITE_ONCE(d->durable, end);
+	spin_unlock(&d->p->lock);
+	wake_up_all(&d->wait);
+	return 0;
+}
+
+/*
+ * A batch without records has no time, though its append had one: where there are
+ * such, the entries' times are those of the others.
+ */
+static int evs_durable_index_holes(struct evs_durable *d, struct evs_segment *s)
+{
+	struct evs_index *x = rcu_dereference_protected(s->index, true);
+	s64 newest = S64_MIN;
+	u64 pos = s->pos, last = s->offset;
+	struct evs_view view = {};
+	u32 i = 0;
+	int ret = 0;
+
+	while (pos < s->end) {
+		struct evs_index_entry *e = x->chunk[i / EVS_INDEX_CHUNK] + i % EVS_INDEX_CHUNK;
+		struct evs_batch_header h;
+		struct evs_batch_info b;
+
+		ret = evs_view_read(&d->p->log, &view, pos, &h, sizeof(h));
+		if (!ret && evs_batch_header_get(&h, &b))
+			ret = -EIO;
+		if (ret)
+			break;
+		if (i < x->entries && s->pos + e->pos == pos) {
+			WRITE_ONCE(e->before, newest);
+			WRITE_ONCE(e->before_offset, last - s->offset);
+			i++;
+		}
+		if (b.count && b.max_timestamp > newest) {
+			newest = b.max_timestamp;
+			last = b.base_offset + b.last_delta;
+		}
+		pos += b.size;
+		cond_resched();
+	}
+	evs_view_put(&view);
+	if (!ret) {
+		WRITE_ONCE(s->newest, newest);
+		s->newest_offset = last;
+	}
+	return ret == -ENODATA ? -EIO : ret;
+}
+
+static int evs_durable_write_index(struct evs_durable *d, struct evs_segment *s)
+{
+	struct evs_index *x = rcu_dereference_protected(s->index, true);
+	u32 i, n = x->entries, nr = 0, times = 0;
+	s64 newest = -1;
+	char name[EVS_FILE_NAME];
+	u8 *buf;
+	int ret;
+
+	buf = kvmalloc_array(n + 1, EVS_TIMEINDEX_ENTRY, GFP_KERNEL);
+	if (!buf)
+		return -ENOMEM;
+	for (i = 0; i < n; i++) {
+		struct evs_index_entry *e = x->chunk[i / EVS_INDEX_CHUNK] + i % EVS_INDEX_CHUNK;
+
+		/* A look-up begins there anyway. */
+		if (!e->pos)
+			continue;
+		evs_index_entry_put(buf + EVS_INDEX_ENTRY * nr++, e->offset + e->last, e->pos);
+	}
+	evs_file_name(name, s->offset, EVS_FILE_INDEX);
+	ret = evs_store_replace(&d->store, name, buf, EVS_INDEX_ENTRY * nr);
+	if (ret)
+		goto out;
+
+	for (i = 0; i < n; i++) {
+		struct evs_index_entry *e = x->chunk[i / EVS_INDEX_CHUNK] + i % EVS_INDEX_CHUNK;
+
+		if (e->before <= newest)
+			continue;
+		newest = e->before;
+		evs_timeindex_entry_put(buf + EVS_TIMEINDEX_ENTRY * times++, newest,
+					e->before_offset);
+	}
+	if (s->newest > newest)
+		evs_timeindex_entry_put(buf + EVS_TIMEINDEX_ENTRY * times++, s->newest,
+					s->newest_offset - s->offset);
+	evs_file_name(name, s->offset, EVS_FILE_TIMEINDEX);
+	ret = evs_store_replace(&d->store, name, buf, EVS_TIMEINDEX_ENTRY * times);
+out:
+	kvfree(buf);
+	return ret;
+}
+
+/**
+ * evs_durable_finish() - make a sealed segment's files what Kafka's are
+ * @d: the partition's files
+ * @s: the segment, written
+ *
+ * Return: 0: it is on stable storage with its exact size and indexes, but for
+ * the directory; or a negative errno.
+ */
+int evs_durable_finish(struct evs_durable *d, struct evs_segment *s)
+{
+	struct evs_index *x;
+	int ret;
+
+	ret = evs_file_truncate(s->file, s->end - s->pos);
+	if (ret)
+		return ret;
+	ret = vfs_fsync(s->file, 0);
+	if (ret)
+		return evs_is_full(ret) ? -EIO : ret;
+	s->unsynced = false;
+	ret = s->holes ? evs_durable_index_holes(d, s) : 0;
+	if (!ret)
+		ret = evs_durable_write_index(d, s);
+	if (ret)
+		return ret;
+	/* The files tell from now on: a log has no end, and memory has. */
+	x = rcu_dereference_protected(s->index, true);
+	RCU_INIT_POINTER(s->index, NULL);
+	evs_index_free(x);
+	return 0;
+}
+
+/* All that is sealed and written. */
+static int evs_durable_finish_sealed(struct evs_durable *d)
+{
+	struct evs_partition *p = d->p;
+	bool any = false;
+	int ret;
+
+	for (;;) {
+		struct evs_segment *s = xa_load(&p->segments, d->finished);
+
+		if (!s || READ_ONCE(s->end) == U64_MAX || d->written < evs_segment_limit(d, s))
+			break;
+		ret = evs_durable_finish(d, s);
+		if (!ret)
+			ret = evs_producers_save(d, s);
+		if (ret)
+			return ret;
+		/* The next one's may come while this is done. */
+		WRITE_ONCE(d->dir_dirty, false);
+		ret = evs_store_sync(&d->store);
+		if (ret) {
+			WRITE_ONCE(d->dir_dirty, true);
+			return ret;
+		}
+		WRITE_ONCE(d->finished, d->finished + 1);
+		/* Before the next one: it removes the snapshot before this one's. */
+		ret = evs_durable_checkpoint(d, false);
+		if (ret)
+			return ret;
+		any = true;
+		cond_resched();
+	}
+	if (any)
+		evs_partition_retain(p);
+	return 0;
+}
+
+/**
+ * evs_durable_checkpoint() - write down what cannot be read from the log
+ * @d: the partition's files
+ * @clean: nothing will be written after this
+ *
+ * The recovery point is the base offset of the first segment that is not
+ * finished: what lies before need not be read when the topic is attached.
+ *
+ * Return: 0 or a negative errno.
+ */
+int evs_durable_checkpoint(struct evs_durable *d, bool clean)
+{
+	struct evs_partition *p = d->p;
+	struct evs_slot slot;
+	struct evs_segment *s;
+	u64 start, recovery;
+	int ret;
+
+	WRITE_ONCE(d->checkpoint_due, false);
+	rcu_read_lock();
+	spin_lock(&p->lock);
+	start = p->start_offset;
+	s = xa_load(&p->segments, d->finished);
+	recovery = s ? s->offset : p->next_offset;
+	spin_unlock(&p->lock);
+	rcu_read_unlock();
+	evs_slot_begin(&slot, d->slot, d->sequence + 1);
+	evs_slot_put_u64(&slot, "start-offset", start);
+	evs_slot_put_u64(&slot, "recovery-offset", recovery);
+	evs_slot_put_u64(&slot, "clean", clean);
+	evs_slot_put_u64(&slot, "dense", d->dense);
+	ret = evs_slot_end(&slot);
+	if (!ret)
+		ret = evs_store_slot(&d->store, EVS_FILE_CHECKPOINT, d->slot, d->sequence + 1);
+	if (!ret)
+		d->sequence++;
+	return ret;
+}
+
+static void evs_remove_segment(struct evs_durable *d, const struct evs_segment *s)
+{
+	static const char *const endings[] = {
+		EVS_FILE_SNAPSHOT, EVS_FILE_TIMEINDEX, EVS_FILE_INDEX, EVS_FILE_LOG,
+	};
+	char name[EVS_FILE_NAME];
+	u32 i;
+
+	/* The log last: what is left is found by it, and removed another time. */
+	for (i = 0; i < ARRAY_SIZE(endings); i++) {
+		evs_file_name(name, s->offset, endings[i]);
+		evs_store_remove(&d->store, name);
+	}
+}
+
+/* Puts the files of the segments that were dropped, and removes them, if @remove. */
+static void evs_durable_clear(struct evs_durable *d, bool remove)
+{
+	struct evs_partition *p = d->p;
+	struct evs_segment *s, *next;
+	LIST_HEAD(gone);
+
+	spin_lock(&p->lock);
+	list_splice_init(&d->gone, &gone);
+	spin_unlock(&p->lock);
+	if (list_empty(&gone))
+		return;
+	/* Readers take the file under RCU. */
+	synchronize_rcu();
+	list_for_each_entry_safe(s, next, &gone, gone) {
+		if (remove)
+			evs_remove_segment(d, s);
+		evs_segment_discard(s);
+		cond_resched();
+	}
+}
+
+static int evs_durable_pass(struct evs_durable *d)
+{
+	struct evs_partition *p = d->p;
+	u64 end, end_offset;
+	bool sync;
+	int ret;
+
+	if (d->error)
+		return d->error;
+	spin_lock(&p->lock);
+	end = p->end_pos;
+	end_offset = p->end_offset;
+	sync = d->wanted > d->durable || d->due;
+	d->due = false;
+	spin_unlock(&p->lock);
+
+	ret = evs_durable_write(d, end);
+	if (!ret && sync && d->durable < end)
+		ret = evs_durable_sync(d, end, end_offset);
+	if (!ret)
+		ret = evs_durable_finish_sealed(d);
+	if (!ret && d->checkpoint_due)
+		ret = evs_durable_checkpoint(d, false);
+	return ret;
+}
+
+/* All that was appended is written: the tail need not be until there is more. */
+static void evs_durable_settle(struct evs_durable *d)
+{
+	struct evs_partition *p = d->p;
+	bool more;
+
+	if (READ_ONCE(p->end_pos) != d->written || READ_ONCE(d->clean))
+		return;
+	evs_log_tail_clean(&p->log, d->written);
+	spin_lock(&p->lock);
+	more = p->end_pos != d->written;
+	if (!more)
+		WRITE_ONCE(d->clean, true);
+	spin_unlock(&p->lock);
+	if (more)
+		evs_log_tail_dirty(&p->log, d->written);
+}
+
+static void evs_durable_later(struct evs_durable *d, u64 ms)
+{
+	if (!READ_ONCE(d->stopped))
+		queue_delayed_work(evs_store_wq, &d->timer, msecs_to_jiffies(ms));
+}
+
+static void evs_durable_work(struct work_struct *work)
+{
+	struct evs_durable *d = container_of(work, struct evs_durable, work);
+	const struct cred *old = override_creds(d->store.cred);
+	unsigned int throttled = current->flags & PF_LOCAL_THROTTLE;
+	int ret;
+
+	/* Its writes make our pages clean: it must not wait until they are. */
+	current->flags |= PF_LOCAL_THROTTLE;
+	WRITE_ONCE(d->started, d->started + 1);
+	ret = evs_durable_pass(d);
+	if (ret == -ENOMEM || evs_is_full(ret)) {
+		WRITE_ONCE(d->full, ret);
+		evs_durable_later(d, EVS_RETRY_MS);
+	} else if (ret) {
+		evs_durable_fail(d, ret);
+	} else {
+		WRITE_ONCE(d->full, 0);
+		evs_durable_settle(d);
+	}
+	evs_durable_clear(d, true);
+	/* Pairs with the acquire in evs_sync_ended(). */
+	smp_store_release(&d->ended, d->started);
+	wake_up_all(&d->wait);
+	evs_partition_wake(d->p);
+	if (!throttled)
+		current->flags &= ~PF_LOCAL_THROTTLE;
+	revert_creds(old);
+}
+
+static void evs_durable_timer(struct work_struct *work)
+{
+	struct evs_durable *d = container_of(to_delayed_work(work), struct evs_durable, timer);
+
+	evs_durable_flush(d->p, true);
+}
+
+/**
+ * evs_durable_flush() - have the log written
+ * @p: the partition
+ * @sync: and put on stable storage
+ */
+void evs_durable_flush(struct evs_partition *p, bool sync)
+{
+	struct evs_durable *d = p->durable;
+
+	if (READ_ONCE(d->stopped))
+		return;
+	if (sync) {
+		spin_lock(&p->lock);
+		d->due = true;
+		spin_unlock(&p->lock);
+	}
+	queue_work(evs_store_wq, &d->work);
+}
+
+/**
+ * evs_durable_appended() - something was published
+ * @p: the partition
+ */
+void evs_durable_appended(struct evs_partition *p)
+{
+	struct evs_durable *d = p->durable;
+	u64 end = READ_ONCE(p->end_pos), bytes = READ_ONCE(p->limits.flush_bytes);
+	u64 ms = READ_ONCE(p->limits.flush_ms);
+
+	if (READ_ONCE(d->clean)) {
+		bool was;
+
+		spin_lock(&p->lock);
+		was = d->clean;
+		WRITE_ONCE(d->clean, false);
+		spin_unlock(&p->lock);
+		/* Its folio stays: see evs_log_written(). */
+		if (was)
+			evs_log_tail_dirty(&p->log, READ_ONCE(d->written));
+	}
+	if (bytes && end - READ_ONCE(d->durable) >= bytes)
+		evs_durable_flush(p, true);
+	else if (end - READ_ONCE(d->written) >= EVS_WRITE_AHEAD)
+		evs_durable_flush(p, false);
+	if (ms && !delayed_work_pending(&d->timer))
+		evs_durable_later(d, ms);
+}
+
+/**
+ * evs_durable_moved() - the start has moved, which the checkpoint should tell
+ * @p: the partition
+ */
+void evs_durable_moved(struct evs_partition *p)
+{
+	WRITE_ONCE(p->durable->checkpoint_due, true);
+	evs_durable_flush(p, false);
+}
+
+static bool evs_sync_ended(struct evs_durable *d, u64 end, u64 pass)
+{
+	return READ_ONCE(d->durable) >= end || READ_ONCE(d->error) || READ_ONCE(d->stopped) ||
+	       /* Pairs with the release in evs_durable_work(). */
+	       (smp_load_acquire(&d->ended) >= pass && READ_ONCE(d->full));
+}
+
+/**
+ * evs_partition_durable_offset() - below it all records are on stable storage
+ * @p: the partition
+ *
+ * Return: the offset; -1: a volatile partition.
+ */
+s64 evs_partition_durable_offset(const struct evs_partition *p)
+{
+	return p->durable ? (s64)READ_ONCE(p->durable->durable_offset) : -1;
+}
+
+/**
+ * evs_partition_sync_start() - begin what evs_partition_sync() waits for
+ * @p: the partition
+ */
+void evs_partition_sync_start(struct evs_partition *p)
+{
+	if (p->durable)
+		evs_durable_flush(p, true);
+}
+
+/**
+ * evs_partition_sync() - wait until records are on stable storage
+ * @p: the partition
+ * @end: position after the last of them, published
+ *
+ * All who wait at the same time share a flush.
+ *
+ * Return: 0; -EINVAL: a volatile partition; -EIO or another errno of the file
+ * system: they are not, and will not be; -ENOSPC, -EDQUOT: they are not yet; -EINTR:
+ * killed; -ENODEV: the topic was deleted.
+ */
+int evs_partition_sync(struct evs_partition *p, u64 end)
+{
+	struct evs_durable *d = p->durable;
+	u64 pass;
+
+	if (!d)
+		return -EINVAL;
+	if (READ_ONCE(d->durable) >= end)
+		return 0;
+	spin_lock(&p->lock);
+	d->wanted = max(d->wanted, end);
+	pass = d->started + 1;
+	spin_unlock(&p->lock);
+	evs_durable_flush(p, false);
+	if (wait_event_killable(d->wait, evs_sync_ended(d, end, pass)))
+		return -EINTR;
+	if (READ_ONCE(d->durable) >= end)
+		return 0;
+	if (READ_ONCE(d->error))
+		return READ_ONCE(d->error);
+	return READ_ONCE(d->stopped) ? -ENODEV : READ_ONCE(d->full);
+}
+
+/* For the kernel's flusher, sync(2) and memory pressure. */
+static int evs_durable_writepages(struct evs_log *log, struct writeback_control *wbc)
+{
+	struct evs_partition *p = container_of(log, struct evs_partition, log);
+	struct evs_durable *d = p->durable;
+	u64 before = READ_ONCE(d->written);
+
+	if (READ_ONCE(d->stopped))
+		return 0;
+	if (wbc->sync_mode == WB_SYNC_ALL)
+		return evs_partition_sync(p, evs_end_pos(p));
+	evs_durable_flush(p, false);
+	flush_work(&d->work);
+	wbc->nr_to_write -= min_t(u64, wbc->nr_to_write,
+				  (READ_ONCE(d->written) - before) >> PAGE_SHIFT);
+	return 0;
+}
+
+/* Where readers find what is not in memory any more. */
+static int evs_durable_extent(struct evs_log *log, u64 pos, struct evs_extent *e)
+{
+	struct evs_partition *p = container_of(log, struct evs_partition, log);
+	const struct evs_segment *s;
+	int ret = -ENODATA;
+
+	rcu_read_lock();
+	s = xa_load(&p->segments, pos >> log->shift);
+	if (s) {
+		e->from = s->pos;
+		e->end = min(READ_ONCE(s->end), READ_ONCE(log->pinned));
+		if (pos < e->end) {
+			/* Both are put a grace period after the segment is not found. */
+			e->file = get_file(s->file);
+			e->cred = get_cred(p->durable->store.cred);
+			e->direct = p->durable->store.align;
+			ret = 0;
+		}
+	}
+	rcu_read_unlock();
+	return ret;
+}
+
+/* The entry of an index file before which all are smaller than what is sought. */
+static u32 evs_file_search(struct file *file, u32 size, bool (*before)(const u8 *p, u64 key),
+			   u64 key, u8 *entry)
+{
+	u64 bytes = i_size_read(file_inode(file));
+	u32 lo = 0, hi = min_t(u64, bytes / size, U32_MAX);
+
+	while (lo < hi) {
+		u32 mid = lo + (hi - lo) / 2;
+
+		if (evs_file_read(file, (u64)mid * size, entry, size))
+			return 0;
+		if (before(entry, key))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo && evs_file_read(file, (u64)(lo - 1) * size, entry, size))
+		return 0;
+	return lo;
+}
+
+static bool evs_offset_before(const u8 *p, u64 key)
+{
+	u32 offset, pos;
+
+	evs_index_entry_get(p, &offset, &pos);
+	return offset <= key;
+}
+
+static bool evs_time_before(const u8 *p, u64 key)
+{
+	s64 timestamp;
+	u32 offset;
+
+	evs_timeindex_entry_get(p, &timestamp, &offset);
+	return timestamp < (s64)key;
+}
+
+/* Finds the last entry that @before holds for: whether there is one. */
+static bool evs_lookup_file(struct evs_store *s, u64 base, const char *ending, u32 size,
+			    bool (*before)(const u8 *p, u64 key), u64 key, u8 *entry)
+{
+	char name[EVS_FILE_NAME];
+	struct file *file;
+	u32 n;
+
+	evs_file_name(name, base, ending);
+	file = evs_store_file(s, name, O_RDONLY);
+	if (IS_ERR(file))
+		return false;
+	n = evs_file_search(file, size, before, key, entry);
+	fput(file);
+	return n;
+}
+
+/* Whether the batch at @pos is what an index says is there. */
+static bool evs_lookup_fits(struct evs_partition *p, u64 pos, u64 end, u64 last)
+{
+	struct evs_view view = {};
+	u8 header[EVS_BATCH_HEADER];
+	struct evs_batch_info b;
+	bool fits;
+
+	fits = end - pos > sizeof(header) &&
+	       !evs_view_read(&p->log, &view, pos, header, sizeof(header)) &&
+	       !evs_batch_header_get(header, &b) && b.base_offset + b.last_delta == last;
+	evs_view_put(&view);
+	return fits;
+}
+
+/**
+ * evs_durable_lookup() - look into a finished segment's index files
+ * @p: the partition
+ * @number: the segment's
+ * @offset: the offset wanted, U64_MAX: any
+ * @timestamp: the time wanted, S64_MAX: any
+ * @pos: position of a batch at or before what is wanted, out
+ *
+ * An index that does not fit the log is not used: then it is the segment's first.
+ *
+ * Context: may sleep.
+ * Return: 0; -EPIPE: the segment is gone.
+ */
+int evs_durable_lookup(struct evs_partition *p, u64 number, u64 offset, s64 timestamp, u64 *pos)
+{
+	u8 entry[EVS_TIMEINDEX_ENTRY];
+	const struct evs_segment *s;
+	const struct cred *old;
+	struct evs_store store;
+	u64 base, end, last;
+	s64 time;
+	u32 rel, at;
+
+	rcu_read_lock();
+	s = xa_load(&p->segments, number);
+	if (!s) {
+		rcu_read_unlock();
+		return -EPIPE;
+	}
+	/* As in evs_durable_extent(). */
+	store = p->durable->store;
+	get_cred(store.cred);
+	path_get(&store.dir);
+	base = s->offset;
+	*pos = s->pos;
+	end = READ_ONCE(s->end);
+	rcu_read_unlock();
+
+	old = override_creds(store.cred);
+	if (timestamp != S64_MAX) {
+		offset = base;
+		if (!evs_lookup_file(&store, base, EVS_FILE_TIMEINDEX, EVS_TIMEINDEX_ENTRY,
+				     evs_time_before, timestamp, entry))
+			goto out;
+		evs_timeindex_entry_get(entry, &time, &rel);
+		offset = base + rel;
+	}
+	if (!evs_lookup_file(&store, base, EVS_FILE_INDEX, EVS_INDEX_ENTRY, evs_offset_before,
+			     min_t(u64, offset - base, U32_MAX), entry))
+		goto out;
+	evs_index_entry_get(entry, &rel, &at);
+	last = base + rel;
+	if (at < end - *pos && evs_lookup_fits(p, *pos + at, end, last))
+		*pos += at;
+out:
+	revert_creds(old);
+	path_put(&store.dir);
+	put_cred(store.cred);
+	return 0;
+}
+
+/* What is behind a durable partition's log. */
+const struct evs_log_store evs_durable_store = {
+	.extent	= evs_durable_extent,
+	.write	= evs_durable_writepages,
+};
+
+struct evs_new_segment {
+	struct evs_durable *d;
+	struct evs_segment *s;
+	int ret;
+};
+
+static u64 evs_reserve_step(struct evs_durable *d, const struct evs_segment *s, u64 end)
+{
+	u64 step = clamp_t(u64, s->reserved - s->pos, EVS_RESERVE_MIN, EVS_RESERVE_MAX);
+
+	return min(max(end, s->reserved + step), evs_segment_limit(d, s));
+}
+
+/* Reserves up to @end, and more where there is. */
+static int evs_reserve_file(struct evs_durable *d, struct evs_segment *s, u64 end)
+{
+	u64 to = evs_reserve_step(d, s, end);
+	int ret;
+
+	if (d->no_reserve) {
+		s->reserved = evs_segment_limit(d, s);
+		return 0;
+	}
+	ret = evs_file_reserve(s->file, s->reserved - s->pos, to - s->pos);
+	if (evs_is_full(ret) && round_up(end, PAGE_SIZE) < to) {
+		to = round_up(end, PAGE_SIZE);
+		ret = evs_file_reserve(s->file, s->reserved - s->pos, to - s->pos);
+	}
+	if (ret == -EOPNOTSUPP) {
+		d->no_reserve = true;
+		return evs_reserve_file(d, s, end);
+	}
+	if (!ret)
+		s->reserved = to;
+	return ret;
+}
+
+static void evs_new_segment_file(void *data)
+{
+	struct evs_new_segment *n = data;
+	const struct cred *old = override_creds(n->d->store.cred);
+	char name[EVS_FILE_NAME];
+	struct file *file;
+
+	evs_file_name(name, n->s->offset, EVS_FILE_LOG);
+	/* One of that name that is there was given up before anything was in it. */
+	file = evs_store_file(&n->d->store, name, O_RDWR | O_CREAT | O_TRUNC);
+	n->ret = PTR_ERR_OR_ZERO(file);
+	if (!n->ret) {
+		n->s->file = file;
+		n->s->reserved = n->s->pos;
+		WRITE_ONCE(n->d->dir_dirty, true);
+	}
+	revert_creds(old);
+}
+
+static void evs_grow_segment_file(void *data)
+{
+	struct evs_new_segment *n = data;
+	const struct cred *old = override_creds(n->d->store.cred);
+
+	n->ret = evs_reserve_file(n->d, n->s, n->s->reserved + 1);
+	revert_creds(old);
+}
+
+/**
+ * evs_durable_segment() - give a new segment its file
+ * @p: the partition
+ * @s: the segment, not in use yet
+ *
+ * Context: evs_partition.grow is held.
+ * Return: 0 or a negative errno.
+ */
+int evs_durable_segment(struct evs_partition *p, struct evs_segment *s)
+{
+	struct evs_new_segment n = { .d = p->durable, .s = s };
+
+	lockdep_assert_held(&p->grow);
+	if (READ_ONCE(n.d->error))
+		return n.d->error;
+	evs_store_run(evs_new_segment_file, &n);
+	return n.ret;
+}
+
+/**
+ * evs_durable_writable() - whether an append would not have to wait for the disk
+ * @p: the partition
+ */
+bool evs_durable_writable(struct evs_partition *p)
+{
+	return READ_ONCE(p->log.folios) < READ_ONCE(p->limits.ring) || READ_ONCE(p->dead) ||
+	       READ_ONCE(p->durable->error);
+}
+
+/**
+ * evs_durable_room() - memory and room in the file for an append
+ * @p: the partition
+ * @end: up to where, in the open segment
+ * @flags: EVS_NONBLOCK, EVS_NOWAIT
+ * @again: it has waited without evs_partition.grow: look at everything again, out
+ *
+ * Context: evs_partition.grow is held.
+ * Return: 0; -EAGAIN; -ERESTARTSYS; -ENOSPC, -EDQUOT, -EIO or another errno of the
+ * file system.
+ */
+int evs_durable_room(struct evs_partition *p, u64 end, unsigned int flags, bool *again)
+{
+	struct evs_new_segment n = { .d = p->durable, .s = p->segment };
+	int ret;
+
+	lockdep_assert_held(&p->grow);
+	*again = false;
+	if (READ_ONCE(n.d->error))
+		return n.d->error;
+	if (!evs_durable_writable(p)) {
+		u64 pass;
+
+		if (flags & (EVS_NONBLOCK | EVS_NOWAIT))
+			return -EAGAIN;
+		*again = true;
+		pass = READ_ONCE(n.d->started) + 1;
+		evs_durable_flush(p, false);
+		mutex_unlock(&p->grow);
+		ret = wait_event_interruptible(n.d->wait, evs_durable_writable(p) ||
+					       READ_ONCE(n.d->ended) >= pass);
+		mutex_lock(&p->grow);
+		if (!ret && !evs_durable_writable(p))
+			ret = READ_ONCE(n.d->full);
+		return ret;
+	}
+	while (n.s->reserved < end) {
+		if (flags & EVS_NOWAIT)
+			return -EAGAIN;
+		evs_store_run(evs_grow_segment_file, &n);
+		if (n.ret)
+			return n.ret;
+	}
+	return 0;
+}
+
+/**
+ * evs_durable_throttle() - let a producer wait as for any file
+ * @p: the partition
+ * @flags: EVS_NONBLOCK, EVS_NOWAIT, EVS_CLOSING
+ *
+ * Context: no lock is held.
+ */
+void evs_durable_throttle(struct evs_partition *p, unsigned int flags)
+{
+	if (!(flags & (EVS_NONBLOCK | EVS_NOWAIT | EVS_CLOSING)))
+		balance_dirty_pages_ratelimited(p->log.inode->i_mapping);
+}
+
+/**
+ * evs_durable_droppable() - whether a sealed segment is not needed to write it
+ * @p: the partition
+ * @number: the segment's
+ */
+bool evs_durable_droppable(const struct evs_partition *p, u64 number)
+{
+	return READ_ONCE(p->durable->finished) > number || READ_ONCE(p->durable->stopped);
+}
+
+/**
+ * evs_durable_bury() - remove a segment's files, when nobody reads them any more
+ * @p: the partition
+ * @s: the segment, which is not found any more
+ */
+void evs_durable_bury(struct evs_partition *p, struct evs_segment *s)
+{
+	struct evs_durable *d = p->durable;
+
+	spin_lock(&p->lock);
+	list_add_tail(&s->gone, &d->gone);
+	spin_unlock(&p->lock);
+	evs_durable_flush(p, false);
+}
+
+/**
+ * evs_segment_file_put() - close a segment's file
+ * @s: the segment
+ */
+void evs_segment_file_put(struct evs_segment *s)
+{
+	if (s->file)
+		fput(s->file);
+	s->file = NULL;
+}
+
+/**
+ * evs_durable_new() - a partition will have files
+ * @p: the partition
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int evs_durable_new(struct evs_partition *p)
+{
+	struct evs_durable *d = kzalloc(sizeof(*d), GFP_KERNEL_ACCOUNT);
+
+	if (!d)
+		return -ENOMEM;
+	d->p = p;
+	d->stopped = true;
+	d->clean = true;
+	d->dense = true;
+	d->slot = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	d->block = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	INIT_WORK(&d->work, evs_durable_work);
+	INIT_DELAYED_WORK(&d->timer, evs_durable_timer);
+	init_waitqueue_head(&d->wait);
+	mutex_init(&d->map);
+	INIT_LIST_HEAD(&d->gone);
+	evs_producers_init(&d->producers);
+	d->snapshot = U64_MAX;
+	d->snapshot_before = U64_MAX;
+	p->durable = d;
+	if (d->slot && d->block)
+		return 0;
+	evs_durable_free(p);
+	kfree(d);
+	p->durable = NULL;
+	return -ENOMEM;
+}
+
+/**
+ * evs_durable_free() - let go of a partition's files
+ * @p: the partition; its segments are dropped
+ *
+ * Whoever has the partition may still look at evs_partition.durable.
+ */
+void evs_durable_free(struct evs_partition *p)
+{
+	struct evs_durable *d = p->durable;
+
+	if (!d)
+		return;
+	evs_durable_clear(d, false);
+	evs_producers_clear(&d->producers);
+	evs_store_close(&d->store);
+	free_page((unsigned long)d->slot);
+	free_page((unsigned long)d->block);
+	d->slot = NULL;
+	d->block = NULL;
+}
+
+/**
+ * evs_durable_start() - from now on it is written
+ * @p: the partition, whose files were created or attached
+ */
+void evs_durable_start(struct evs_partition *p)
+{
+	WRITE_ONCE(p->durable->stopped, false);
+}
+
+static void evs_remove_all(struct evs_durable *d)
+{
+	static const char *const endings[] = {
+		EVS_FILE_SNAPSHOT, EVS_FILE_TIMEINDEX, EVS_FILE_INDEX, EVS_FILE_LOG,
+	};
+	static const char *const names[] = {
+		EVS_FILE_CHECKPOINT, EVS_FILE_EPOCHS, EVS_FILE_METADATA,
+	};
+	char name[EVS_FILE_NAME];
+	u64 *base;
+	u32 i, k, nr;
+
+	for (i = 0; i < ARRAY_SIZE(endings); i++) {
+		if (evs_store_list(&d->store, endings[i], &base, &nr))
+			continue;
+		for (k = 0; k < nr; k++) {
+			evs_file_name(name, base[k], endings[i]);
+			evs_store_remove(&d->store, name);
+			cond_resched();
+		}
+		kvfree(base);
+	}
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		evs_store_remove(&d->store, names[i]);
+	evs_store_destroy(&d->store);
+}
+
+static void evs_durable_close(void *data)
+{
+	struct evs_durable *d = data;
+	const struct cred *old = override_creds(d->store.cred);
+	int ret = d->error;
+
+	if (!ret) {
+		ret = evs_durable_pass(d);
+		/* Also one that is empty gets its size. */
+		if (!ret && d->p->segment && d->p->segment->file)
+			ret = evs_file_truncate(d->p->segment->file,
+						d->written - d->p->segment->pos);
+		if (!ret)
+			ret = evs_durable_checkpoint(d, true);
+		if (!ret)
+			ret = evs_store_sync(&d->store);
+	}
+	evs_durable_clear(d, true);
+	d->full = ret;
+	revert_creds(old);
+}
+
+static void evs_durable_remove(void *data)
+{
+	struct evs_durable *d = data;
+	const struct cred *old = override_creds(d->store.cred);
+
+	evs_remove_all(d);
+	revert_creds(old);
+}
+
+/**
+ * evs_durable_stop() - write what there is, and no more from now on
+ * @p: the partition; dead, published and sealed; it may never have been started
+ * @remove: remove the files instead
+ *
+ * Context: no lock is held.
+ * Return: 0, or what the last of it could not be written for.
+ */
+int evs_durable_stop(struct evs_partition *p, bool remove)
+{
+	struct evs_durable *d = p->durable;
+	bool running = !READ_ONCE(d->stopped);
+
+	WRITE_ONCE(d->stopped, true);
+	disable_delayed_work_sync(&d->timer);
+	disable_work_sync(&d->work);
+	wake_up_all(&d->wait);
+	if (!d->store.cred)
+		return 0;
+	if (remove) {
+		evs_store_run(evs_durable_remove, d);
+		return 0;
+	}
+	if (!running)
+		return 0;
+	d->due = true;
+	evs_store_run(evs_durable_close, d);
+	return d->full;
+}
