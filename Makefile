@@ -2,6 +2,8 @@
 #
 #   make demo        boot a machine and see evstream work
 #   make test        the whole suite, on each kernel
+#   make test-crash  its long form of cutting the power: some hours
+#   make interop     what Apache Kafka's own programs say of it; fetches them
 #   make bench       the figures, beside those of what Linux has already
 #   make check       what reviewers' tools say of the source
 #   make gen         regenerate what comes from the netlink specification
@@ -16,7 +18,7 @@
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all modules tools selftests gen check test demo bench vm-shell \
+.PHONY: all modules tools selftests gen check test test-crash interop demo bench vm-shell \
 	install install-module install-tools uninstall clean distclean
 
 PREFIX ?= /usr/local
@@ -26,7 +28,7 @@ MODDIR ?= /lib/modules
 INSTALL ?= install
 
 # Folders with a Makefile of their own; what they build goes to build/ as well.
-toolfolders := tools/lib tools/streamctl tools/examples
+toolfolders := tools/lib tools/streamctl tools/systemd tools/examples
 
 # The submake in folder $(1), one at a time of the kind $(2), given $(3).
 submake = if [ -e $(1)/Makefile ]; then mkdir -p build/locks && \
@@ -61,6 +63,15 @@ check:
 test:
 	@scripts/deps build vm test
 	@selftests/run
+
+test-crash:
+	@scripts/deps build vm test
+	@selftests/run crash-long
+
+# Kafka runs here, the module in the machine.
+interop:
+	@scripts/deps build vm interop
+	@selftests/interop/run $(if $(KERNEL),--kernel $(KERNEL))
 
 demo:
 	@scripts/deps build vm

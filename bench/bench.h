@@ -27,6 +27,15 @@ void report(const char *name, size_t size, double value, const char *unit);
 /* Runs a command line, and ends the program when it fails. */
 __attribute__((format(printf, 1, 2))) void run(const char *format, ...);
 
+/* Clean pages, dentries and inodes go. */
+void drop_caches(void);
+
+/*
+ * Asks the control plane: EVSTREAM_CMD_@cmd for the topic @name; @partitions 0, @dir
+ * NULL: left out. Needs netlink.c.
+ */
+void request(unsigned char cmd, const char *name, unsigned int partitions, const char *dir);
+
 /* A new topic TOPIC, in place of an old one; @options are streamctl's. */
 void topic_new(const char *options);
 void topic_delete(void);

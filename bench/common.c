@@ -45,6 +45,14 @@ void run(const char *format, ...)
 	}
 }
 
+void drop_caches(void)
+{
+	FILE *f = fopen("/proc/sys/vm/drop_caches", "w");
+
+	if (!f || fputs("3\n", f) < 0 || fclose(f))
+		die("drop_caches");
+}
+
 static bool have_topic;
 
 void topic_new(const char *options)

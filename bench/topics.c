@@ -6,10 +6,6 @@
  *
  * usage: topics NODES-MODULE
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <netlink/genl/ctrl.h>
-#include <netlink/genl/genl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,43 +18,14 @@
 
 const char *bench_name = "topics";
 
-static struct nl_sock *sock;
-static int family;
-
-static void nl_die(const char *what, int err)
+static void topics(unsigned char cmd, unsigned int n, unsigned int partitions)
 {
-	fprintf(stderr, "%s: %s: %s\n", bench_name, what, nl_geterror(err));
-	exit(1);
-}
-
-static int acked(struct nl_msg *msg __attribute__((unused)), void *done)
-{
-	*(bool *)done = true;
-	return NL_OK;
-}
-
-static void request(unsigned char cmd, unsigned int number, unsigned int partitions)
-{
-	struct nl_msg *msg = nlmsg_alloc();
-	bool done = false;
 	char name[32];
-	int ret;
 
-	snprintf(name, sizeof(name), "bench%u", number);
-	if (!msg || !genlmsg_put(msg, NL_AUTO_PORT, NL_AUTO_SEQ, family, 0, NLM_F_ACK, cmd,
-				 EVSTREAM_FAMILY_VERSION) ||
-	    nla_put_string(msg, EVSTREAM_A_TOPIC_NAME, name) ||
-	    (cmd == EVSTREAM_CMD_TOPIC_NEW &&
-	     nla_put_u32(msg, EVSTREAM_A_TOPIC_PARTITIONS, partitions)))
-		nl_die("message", NLE_NOMEM);
-	nl_socket_modify_cb(sock, NL_CB_ACK, NL_CB_CUSTOM, acked, &done);
-	ret = nl_send_auto(sock, msg);
-	nlmsg_free(msg);
-	/* There can be an answer, in front of the acknowledgment. */
-	while (ret >= 0 && !done)
-		ret = nl_recvmsgs_default(sock);
-	if (ret < 0)
-		nl_die(name, ret);
+	for (unsigned int i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "bench%u", i);
+		request(cmd, name, partitions, NULL);
+	}
 }
 
 /*
@@ -73,9 +40,7 @@ static double used_now(void)
 
 	/* Else what a processor keeps for itself would count as in use. */
 	run("for f in /sys/kernel/slab/*/shrink; do echo 1 >$f; done");
-	f = fopen("/proc/sys/vm/drop_caches", "w");
-	if (!f || fputs("3\n", f) < 0 || fclose(f))
-		die("drop_caches");
+	drop_caches();
 	usleep(100000);
 	f = fopen("/proc/meminfo", "r");
 	if (!f)
@@ -119,8 +84,7 @@ static double create(unsigned int n, unsigned int partitions)
 {
 	double start = now();
 
-	for (unsigned int i = 0; i < n; i++)
-		request(EVSTREAM_CMD_TOPIC_NEW, i, partitions);
+	topics(EVSTREAM_CMD_TOPIC_NEW, n, partitions);
 	return (now() - start) / n;
 }
 
@@ -128,8 +92,7 @@ static double delete(unsigned int n)
 {
 	double start = now();
 
-	for (unsigned int i = 0; i < n; i++)
-		request(EVSTREAM_CMD_TOPIC_DEL, i, 0);
+	topics(EVSTREAM_CMD_TOPIC_DEL, n, 0);
 	return (now() - start) / n;
 }
 
@@ -173,15 +136,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: topics NODES-MODULE\n");
 		return 1;
 	}
-	sock = nl_socket_alloc();
-	if (!sock || genl_connect(sock))
-		die("netlink");
-	family = genl_ctrl_resolve(sock, EVSTREAM_FAMILY_NAME);
-	if (family < 0)
-		nl_die(EVSTREAM_FAMILY_NAME, family);
 	measure_memory(argv[1]);
 	for (unsigned int i = 0; i < ARRAY_SIZE(counts); i++)
 		measure_topics(counts[i]);
-	nl_socket_free(sock);
 	return 0;
 }

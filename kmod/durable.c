@@ -367,8 +367,12 @@ int evs_durable_checkpoint(struct evs_durable *d, bool clean)
 	struct evs_slot slot;
 	struct evs_segment *s;
 	u64 start, recovery;
+	char *buf;
 	int ret;
 
+	buf = kmalloc(EVS_SLOT, GFP_KERNEL);
+	if (!buf)
+		return -ENOMEM;
 	WRITE_ONCE(d->checkpoint_due, false);
 	rcu_read_lock();
 	spin_lock(&p->lock);
@@ -377,16 +381,19 @@ int evs_durable_checkpoint(struct evs_durable *d, bool clean)
 	recovery = s ? s->offset : p->next_offset;
 	spin_unlock(&p->lock);
 	rcu_read_unlock();
-	evs_slot_begin(&slot, d->slot, d->sequence + 1);
+	evs_slot_begin(&slot, buf, d->sequence + 1);
 	evs_slot_put_u64(&slot, "start-offset", start);
 	evs_slot_put_u64(&slot, "recovery-offset", recovery);
 	evs_slot_put_u64(&slot, "clean", clean);
 	evs_slot_put_u64(&slot, "dense", d->dense);
 	ret = evs_slot_end(&slot);
 	if (!ret)
-		ret = evs_store_slot(&d->store, EVS_FILE_CHECKPOINT, d->slot, d->sequence + 1);
-	if (!ret)
+		ret = evs_store_slot(&d->store, EVS_FILE_CHECKPOINT, buf, d->sequence + 1);
+	if (ret)
+		WRITE_ONCE(d->checkpoint_due, true);
+	else
 		d->sequence++;
+	kfree(buf);
 	return ret;
 }
 
@@ -880,6 +887,22 @@ static void evs_grow_segment_file(void *data)
 }
 
 /**
+ * evs_durable_buffers() - what writing needs, which must not ask for memory then
+ * @d: the partition's files
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int evs_durable_buffers(struct evs_durable *d)
+{
+	if (!d->block)
+		d->block = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!d->bvec)
+		d->bvec = kmalloc_array(EVS_WRITE_PIECES + 1, sizeof(*d->bvec),
+					GFP_KERNEL_ACCOUNT);
+	return d->block && d->bvec ? 0 : -ENOMEM;
+}
+
+/**
  * evs_durable_segment() - give a new segment its file
  * @p: the partition
  * @s: the segment, not in use yet
@@ -894,7 +917,9 @@ int evs_durable_segment(struct evs_partition *p, struct evs_segment *s)
 	lockdep_assert_held(&p->grow);
 	if (READ_ONCE(n.d->error))
 		return n.d->error;
-	evs_store_run(evs_new_segment_file, &n);
+	n.ret = evs_durable_buffers(n.d);
+	if (!n.ret)
+		evs_store_run(evs_new_segment_file, &n);
 	return n.ret;
 }
 
@@ -1019,8 +1044,6 @@ int evs_durable_new(struct evs_partition *p)
 	d->stopped = true;
 	d->clean = true;
 	d->dense = true;
-	d->slot = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	d->block = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	INIT_WORK(&d->work, evs_durable_work);
 	INIT_DELAYED_WORK(&d->timer, evs_durable_timer);
 	init_waitqueue_head(&d->wait);
@@ -1030,12 +1053,7 @@ int evs_durable_new(struct evs_partition *p)
 	d->snapshot = U64_MAX;
 	d->snapshot_before = U64_MAX;
 	p->durable = d;
-	if (d->slot && d->block)
-		return 0;
-	evs_durable_free(p);
-	kfree(d);
-	p->durable = NULL;
-	return -ENOMEM;
+	return 0;
 }
 
 /**
@@ -1053,10 +1071,10 @@ void evs_durable_free(struct evs_partition *p)
 	evs_durable_clear(d, false);
 	evs_producers_clear(&d->producers);
 	evs_store_close(&d->store);
-	free_page((unsigned long)d->slot);
 	free_page((unsigned long)d->block);
-	d->slot = NULL;
+	kfree(d->bvec);
 	d->block = NULL;
+	d->bvec = NULL;
 }
 
 /**
@@ -1153,5 +1171,8 @@ int evs_durable_stop(struct evs_partition *p, bool remove)
 		return 0;
 	d->due = true;
 	evs_store_run(evs_durable_close, d);
+	if (d->full && !d->error)
+		pr_err("evstream: %pd: records behind offset %llu are lost: error %d\n",
+		       d->store.dir.dentry, d->durable_offset, d->full);
 	return d->full;
 }

@@ -55,9 +55,8 @@
  * @snapshot: offset of the newest snapshot of them, U64_MAX: none
  * @snapshot_before: and of the one before
  * @gone: segments whose files go; evs_partition.lock
- * @slot: a page to make a checkpoint in
- * @block: a page for the last, partial block
- * @bvec: what is being written
+ * @block: a page for the last, partial block; there since the first segment is
+ * @bvec: what is being written; likewise
  */
 struct evs_durable {
 	struct evs_partition *p;
@@ -89,9 +88,8 @@ struct evs_durable {
 	u64 snapshot;
 	u64 snapshot_before;
 	struct list_head gone;
-	void *slot;
 	void *block;
-	struct bio_vec bvec[EVS_WRITE_PIECES + 1];
+	struct bio_vec *bvec;
 };
 
 /* In durable.c */
@@ -100,6 +98,7 @@ int evs_durable_new(struct evs_partition *p);
 void evs_durable_free(struct evs_partition *p);
 void evs_durable_start(struct evs_partition *p);
 int evs_durable_stop(struct evs_partition *p, bool remove);
+int evs_durable_buffers(struct evs_durable *d);
 int evs_durable_segment(struct evs_partition *p, struct evs_segment *s);
 int evs_durable_room(struct evs_partition *p, u64 end, unsigned int flags, bool *again);
 bool evs_durable_writable(struct evs_partition *p);

@@ -484,6 +484,7 @@ static int evs_recover_end(struct evs_recovery *r)
 	if (!page)
 		return -ENOMEM;
 	if (number < p->next) {
+		/* It goes on. */
 		pos = s->end;
 		x = rcu_dereference_protected(s->index, true);
 		ret = evs_file_read(s->file, round_down(pos - s->pos, PAGE_SIZE), page,
@@ -494,6 +495,8 @@ static int evs_recover_end(struct evs_recovery *r)
 		pos = p->next << p->log.shift;
 		ret = 0;
 	}
+	if (!ret && x)
+		ret = evs_durable_buffers(d);
 	if (!ret)
 		ret = evs_log_resume(&p->log, pos, page);
 	free_page((unsigned long)page);

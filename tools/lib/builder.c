@@ -23,6 +23,9 @@
  * @own: @buf is ours and grows
  * @finished: evs_builder_finish() was called: the next record begins a batch
  * @info: the batch so far
+ * @producer: the idempotent producer's id, -1: none
+ * @epoch: its epoch
+ * @sequence: of the batch's first record
  */
 struct evs_builder {
 	u8 *buf;
@@ -31,6 +34,9 @@ struct evs_builder {
 	bool own;
 	bool finished;
 	struct evs_batch_info info;
+	s64 producer;
+	s16 epoch;
+	s32 sequence;
 };
 
 struct evs_builder *evs_builder_new(void *buf, size_t size)
@@ -48,6 +54,7 @@ struct evs_builder *evs_builder_new(void *buf, size_t size)
 	b->room = buf ? size : 0;
 	b->max = size && size < LARGEST ? size : LARGEST;
 	b->own = !buf;
+	b->producer = -1;
 	evs_builder_reset(b);
 	return b;
 }
@@ -164,11 +171,34 @@ size_t evs_builder_size(const struct evs_builder *b)
 	return b->finished ? EVS_BATCH_HEADER : b->info.size;
 }
 
+int evs_builder_producer(struct evs_builder *b, int64_t id, int16_t epoch, int32_t sequence)
+{
+	if (id < -1 || (id >= 0 && (epoch < 0 || sequence < 0)))
+		return -EINVAL;
+	b->producer = id;
+	b->epoch = epoch;
+	b->sequence = sequence;
+	return 0;
+}
+
+/* Kafka's sequences go from S32_MAX to 0. */
+static void put_producer(struct evs_builder *b)
+{
+	struct evs_batch_header *h = (struct evs_batch_header *)b->buf;
+
+	h->producer_id = cpu_to_be64((u64)b->producer);
+	h->producer_epoch = cpu_to_be16((u16)b->epoch);
+	h->base_sequence = cpu_to_be32((u32)b->sequence);
+	b->sequence = (s32)(((u32)b->sequence + b->info.count) & S32_MAX);
+}
+
 int evs_builder_finish(struct evs_builder *b, const void **batch, size_t *size)
 {
 	if (b->finished || !b->info.count)
 		return -ENODATA;
 	evs_batch_header_put(b->buf, &b->info);
+	if (b->producer >= 0)
+		put_producer(b);
 	evs_batch_seal(b->buf, b->info.size);
 	*batch = b->buf;
 	*size = b->info.size;

@@ -540,6 +540,22 @@ EVS_API void evs_builder_reset(struct evs_builder *b);
 EVS_API int evs_builder_add(struct evs_builder *b, const struct evs_record *rec);
 
 /**
+ * evs_builder_producer() - name the idempotent producer of the batches
+ * @b: the builder
+ * @id: its producer id; -1: none, as at first
+ * @epoch: its epoch
+ * @sequence: sequence of the first record of the batch being built
+ *
+ * The kernel appends a batch of such a producer once only.  Each
+ * evs_builder_finish() moves the sequence on behind the batch's records, from
+ * 2^31 - 1 to 0; to build a batch once more, name its sequence again.
+ *
+ * Return: 0; -EINVAL: a number is negative.
+ */
+EVS_API int evs_builder_producer(struct evs_builder *b, int64_t id, int16_t epoch,
+				 int32_t sequence);
+
+/**
  * evs_builder_count() - records in the batch so far
  * @b: the builder
  */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -45,6 +46,7 @@ struct source {
  * @left: records to print yet
  * @to_end: stop at the end
  * @output: what was not written yet
+ * @whole: so much of it is whole records
  * @incomplete: something could not be shown
  */
 struct consumer {
@@ -55,6 +57,7 @@ struct consumer {
 	uint64_t left;
 	bool to_end;
 	struct buf output;
+	size_t whole;
 	bool incomplete;
 };
 
@@ -80,6 +83,14 @@ static void stop_on(int sig)
 
 	if (!sigaction(sig, NULL, &old) && old.sa_handler != SIG_IGN)
 		sigaction(sig, &action, NULL);
+}
+
+static sigjmp_buf storage_failed;
+
+static void bus_error(int sig)
+{
+	(void)sig;
+	siglongjmp(storage_failed, 1);
 }
 
 /* What happened to records, where it does not disturb those that are shown. */
@@ -221,6 +232,13 @@ static int take_turn(struct consumer *c, struct source *s)
 	int64_t from, to;
 	int i, ret, status;
 
+	c->whole = c->output.len;
+	/* A durable log is brought back from its storage as it is touched. */
+	if (sigsetjmp(storage_failed, 1)) {
+		c->output.len = c->whole;
+		return -sys_error(EIO, "%s/%u: cannot read it from its storage",
+				  c->topic, s->partition);
+	}
 	for (i = 0; i < TURN && c->left && !stopped; i++) {
 		ret = evs_reader_next(s->reader, &rec);
 		switch (ret) {
@@ -251,6 +269,7 @@ static int take_turn(struct consumer *c, struct source *s)
 			if (status)
 				return -status;
 		}
+		c->whole = c->output.len;
 	}
 	return 1;
 }
@@ -458,6 +477,7 @@ static int consume(int argc, char **argv)
 
 	stop_on(SIGINT);
 	stop_on(SIGTERM);
+	sigaction(SIGBUS, &(struct sigaction){ .sa_handler = bus_error }, NULL);
 	status = consume_all(&c);
 	flushed = flush_output(&c.output);
 	if (!status)

@@ -179,7 +179,7 @@ static int topic(int argc, char **argv)
 }
 
 static const struct command *const direct[] = {
-	&produce_command, &consume_command, &monitor_command,
+	&produce_command, &consume_command, &monitor_command, &restore_command,
 };
 
 static int help(void)

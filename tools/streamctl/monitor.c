@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* streamctl monitor: what happens to topics, as it happens */
-#include <string.h>
-
 #include "nl.h"
 #include "streamctl.h"
 #include "topic.h"
@@ -9,39 +7,44 @@
 static struct buf output;
 static struct json json = { .out = &output };
 
-static const char *event_name(uint8_t cmd)
-{
-	switch (cmd) {
-	case EVSTREAM_CMD_TOPIC_NEW_NTF:
-		return "topic-new";
-	case EVSTREAM_CMD_TOPIC_DEL_NTF:
-		return "topic-del";
-	case EVSTREAM_CMD_TOPIC_SET_NTF:
-		return "topic-set";
-	default:
-		return "unknown";
-	}
-}
+/* Events, and whether they are about a topic or a partition. */
+static const struct event {
+	uint8_t cmd;
+	const char *name;
+	const struct field *fields;
+} events[] = {
+	{ EVSTREAM_CMD_TOPIC_NEW_NTF, "topic-new", topic_fields },
+	{ EVSTREAM_CMD_TOPIC_DEL_NTF, "topic-del", topic_fields },
+	{ EVSTREAM_CMD_TOPIC_SET_NTF, "topic-set", topic_fields },
+	{ EVSTREAM_CMD_PARTITION_ERROR_NTF, "partition-error", partition_fields },
+};
 
 static int print_event(uint8_t cmd, struct nlattr **attrs)
 {
+	const struct event *e = events;
 	const struct field *f;
+	bool first = true;
 
+	/* A newer kernel's are none of ours. */
+	while (e->cmd != cmd)
+		if (++e == events + ARRAY_SIZE(events))
+			return EXIT_OK;
 	if (json_output) {
 		json_object(&json, NULL);
-		json_str(&json, "event", event_name(cmd));
-		object_json(&json, topic_fields, attrs);
+		json_str(&json, "event", e->name);
+		object_json(&json, e->fields, attrs);
 		json_end_object(&json);
 	} else {
-		buf_puts(&output, event_name(cmd));
-		for (f = topic_fields; f->attr; f++) {
-			if (!(f->flags & FIELD_COLUMN) || !attrs[f->attr])
-				continue;
+		buf_puts(&output, e->name);
+		for (f = e->fields; f->attr; f++) {
 			/* The name comes first, and says what it is by itself. */
-			if (f->attr == EVSTREAM_A_TOPIC_NAME)
+			if (!attrs[f->attr] || !(first || f->flags & FIELD_COLUMN))
+				continue;
+			if (first)
 				buf_putc(&output, ' ');
 			else
 				buf_printf(&output, " %s ", f->title);
+			first = false;
 			field_print(&output, f, attrs[f->attr]);
 		}
 		buf_putc(&output, '\n');

@@ -78,6 +78,9 @@ void field_print(struct buf *out, const struct field *f, const struct nlattr *at
 		gr = getgrgid((gid_t)v);
 		name = gr ? gr->gr_name : NULL;
 		break;
+	case FIELD_ERRNO:
+		print_errno(out, (int)v);
+		return;
 	}
 	if (name)
 		buf_puts(out, name);
@@ -88,6 +91,7 @@ void field_print(struct buf *out, const struct field *f, const struct nlattr *at
 static void field_json(struct json *j, const struct field *f, const struct nlattr *attr)
 {
 	const char *name = NULL;
+	struct buf text = {};
 	char mode[16];
 
 	switch (f->kind) {
@@ -102,6 +106,11 @@ static void field_json(struct json *j, const struct field *f, const struct nlatt
 		snprintf(mode, sizeof(mode), "%04o", (unsigned int)nl_uint(attr));
 		name = mode;
 		break;
+	case FIELD_ERRNO:
+		print_errno(&text, (int)nl_uint(attr));
+		buf_putc(&text, '\0');
+		name = text.data;
+		break;
 	default:
 		break;
 	}
@@ -109,6 +118,7 @@ static void field_json(struct json *j, const struct field *f, const struct nlatt
 		json_str(j, f->name, name);
 	else
 		json_uint(j, f->name, nl_uint(attr));
+	buf_free(&text);
 }
 
 /* The members of an object that the caller has opened. */
@@ -160,11 +170,10 @@ void table_add(struct table *t, struct nlattr **attrs)
 		if (!(f->flags & FIELD_COLUMN))
 			continue;
 		memset(&cell, 0, sizeof(cell));
-		if (attrs[f->attr])
+		if (attrs[f->attr]) {
 			field_print(&cell, f, attrs[f->attr]);
-		else
-			buf_putc(&cell, '-');
-		buf_putc(&cell, '\0');
+			buf_putc(&cell, '\0');
+		}
 		*row++ = cell.data;
 	}
 }
@@ -180,7 +189,8 @@ static bool is_word(const struct field *f)
 {
 	return f->kind == FIELD_STRING || f->kind == FIELD_ENUM ||
 	       f->kind == FIELD_USER || f->kind == FIELD_GROUP ||
-	       f->kind == FIELD_MODE || f->kind == FIELD_STAMP;
+	       f->kind == FIELD_MODE || f->kind == FIELD_STAMP ||
+	       f->kind == FIELD_ERRNO;
 }
 
 static void print_cell(struct buf *out, const struct field *f, size_t width,
@@ -201,22 +211,43 @@ static void print_cell(struct buf *out, const struct field *f, size_t width,
 	buf_puts(out, last ? "\n" : "  ");
 }
 
+/* The cell's text, NULL where the row has no such attribute. */
+static const char *cell_of(const struct table *t, size_t row, size_t column)
+{
+	return t->cells[row * t->columns + column];
+}
+
+/* How wide a column must be; 0: it is left out. */
+static size_t column_width(const struct table *t, const struct field *f, size_t column)
+{
+	size_t title = strlen(f->title);
+	size_t row, len, width = 0;
+
+	for (row = 0; row < t->rows; row++) {
+		if (!cell_of(t, row, column))
+			continue;
+		len = strlen(cell_of(t, row, column));
+		if (len > width)
+			width = len;
+	}
+	if (!width && f->flags & FIELD_OPTIONAL)
+		return 0;
+	return width > title ? width : title;
+}
+
 void table_end(struct table *t, struct buf *out, const char *indent)
 {
 	size_t *width = xrealloc(NULL, t->columns * sizeof(*width));
+	size_t column, row, last = 0;
 	const struct field *f;
-	size_t column, row;
+	const char *text;
 
 	for (f = t->fields, column = 0; f->attr; f++) {
 		if (!(f->flags & FIELD_COLUMN))
 			continue;
-		width[column] = strlen(f->title);
-		for (row = 0; row < t->rows; row++) {
-			size_t len = strlen(t->cells[row * t->columns + column]);
-
-			if (len > width[column])
-				width[column] = len;
-		}
+		width[column] = column_width(t, f, column);
+		if (width[column])
+			last = column;
 		column++;
 	}
 	for (row = 0; row <= t->rows; row++) {
@@ -224,9 +255,10 @@ void table_end(struct table *t, struct buf *out, const char *indent)
 		for (f = t->fields, column = 0; f->attr; f++) {
 			if (!(f->flags & FIELD_COLUMN))
 				continue;
-			print_cell(out, f, width[column], column + 1 == t->columns,
-				   row ? t->cells[(row - 1) * t->columns + column]
-				       : f->title, !row);
+			text = row ? cell_of(t, row - 1, column) : f->title;
+			if (width[column])
+				print_cell(out, f, width[column], column == last,
+					   text ? text : "-", !row);
 			column++;
 		}
 	}

@@ -19,16 +19,18 @@ enum field_kind {
 	FIELD_MODE,
 	FIELD_USER,
 	FIELD_GROUP,
+	FIELD_ERRNO,
 };
 
 /* flags */
 #define FIELD_COLUMN	1	/* is a column of tables */
+#define FIELD_OPTIONAL	2	/* ... where a row has it */
 
 /**
  * struct field - one attribute of an object, for text and JSON alike
  * @attr: the netlink attribute, 0 ends a list
  * @kind: how it is written
- * @flags: FIELD_COLUMN
+ * @flags: FIELD_COLUMN, FIELD_OPTIONAL
  * @name: in JSON, and in errors
  * @title: for people
  * @values: names of an enum's values, ends with NULL

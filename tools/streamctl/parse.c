@@ -8,8 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-#include <linux/evstream.h>
-
 #include "parse.h"
 
 /* Digits at @s; @end is what follows them. strtoull() would take "-1", " 1". */
@@ -180,6 +178,51 @@ bool parse_name(const char *s)
 	return true;
 }
 
+/*
+ * What a topic has in a directory: a directory NAME-<n> for each partition, a file
+ * NAME.evstream. True: so it is called, and its topic's name is stored.
+ */
+bool parse_entry(const char *s, char name[EVSTREAM_NAME_MAX + 1])
+{
+	static const char config[] = ".evstream";
+	const char *dash = strrchr(s, '-');
+	size_t len = strlen(s);
+	uint64_t v;
+
+	if (len >= sizeof(config) &&
+	    !strcmp(s + len - (sizeof(config) - 1), config))
+		len -= sizeof(config) - 1;
+	else if (dash && parse_number(dash + 1, EVSTREAM_PARTITIONS_MAX - 1, &v) &&
+		 (dash[1] != '0' || !dash[2]))
+		len = (size_t)(dash - s);
+	else
+		return false;
+	if (len > EVSTREAM_NAME_MAX)
+		return false;
+	memcpy(name, s, len);
+	name[len] = '\0';
+	return parse_name(name);
+}
+
+/*
+ * The directory that a line of a list names, cut out in place; NULL: none. A '#' at
+ * the beginning of a word begins a comment.
+ */
+char *parse_list_line(char *line)
+{
+	char *end;
+
+	while (isspace((unsigned char)*line))
+		line++;
+	for (end = line; *end; end++)
+		if (*end == '#' && (end == line || isspace((unsigned char)end[-1])))
+			break;
+	while (end > line && isspace((unsigned char)end[-1]))
+		end--;
+	*end = '\0';
+	return end > line ? line : NULL;
+}
+
 /* beginning | end | OFFSET | -RECORDS (before the end) | @MILLIS */
 bool parse_start(const char *s, struct start *start)
 {
@@ -262,4 +305,15 @@ void print_stamp(struct buf *b, int64_t ms)
 		return;
 	}
 	buf_printf(b, "%s.%03d", text, (int)(ms % 1000));
+}
+
+/* Its name, where it has one. */
+void print_errno(struct buf *b, int err)
+{
+	const char *name = strerrorname_np(err);
+
+	if (name)
+		buf_puts(b, name);
+	else
+		buf_printf(b, "%d", err);
 }

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <linux/evstream.h>
+
 #include "buf.h"
 
 /* All parsers: true and the value stored, or false and nothing stored. */
@@ -18,6 +20,8 @@ bool parse_retention(const char *s, bool *has_time, uint64_t *ms,
 bool parse_owner(const char *s, bool *has_uid, uid_t *uid,
 		 bool *has_gid, gid_t *gid);
 bool parse_name(const char *s);
+bool parse_entry(const char *s, char name[EVSTREAM_NAME_MAX + 1]);
+char *parse_list_line(char *line);
 
 /**
  * struct start - where a consumer starts
@@ -42,5 +46,6 @@ void print_size(struct buf *b, uint64_t bytes);
 void print_size_rough(struct buf *b, uint64_t bytes);
 void print_time(struct buf *b, uint64_t ms);
 void print_stamp(struct buf *b, int64_t ms);
+void print_errno(struct buf *b, int err);
 
 #endif /* STREAMCTL_PARSE_H */

@@ -49,8 +49,9 @@ int flush_output(struct buf *b);
 /* In device.c */
 int device_open(const char *topic, int partition, int flags);
 
-/* In topic.c, monitor.c, produce.c, consume.c */
+/* In topic.c, durable.c, monitor.c, produce.c, consume.c */
 extern const struct command topic_commands[];
+extern const struct command restore_command;
 extern const struct command monitor_command;
 extern const struct command produce_command;
 extern const struct command consume_command;

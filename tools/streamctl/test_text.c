@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* How streamctl reads and writes text: sizes, times, places, formats, JSON. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -107,6 +108,82 @@ static void test_names(void)
 	result(!parse_mode("rw", &mode), "no mode", "rw");
 }
 
+static void is_entry(const char *entry, const char *want)
+{
+	char name[EVSTREAM_NAME_MAX + 1];
+	bool found = parse_entry(entry, name);
+
+	result(want ? found && !strcmp(name, want) : !found,
+	       want ? "entry" : "no entry", entry);
+}
+
+static void test_entries(void)
+{
+	char longest[EVSTREAM_NAME_MAX + 16], name[EVSTREAM_NAME_MAX + 1];
+
+	is_entry("orders-0", "orders");
+	is_entry("orders-10", "orders");
+	is_entry("orders-4095", "orders");
+	is_entry("orders-2026-11", "orders-2026");
+	is_entry("a.b-0", "a.b");
+	is_entry("--0", "-");
+	is_entry("__consumer_offsets-49", "__consumer_offsets");
+	is_entry("orders.evstream", "orders");
+	is_entry("orders-0.evstream", "orders-0");
+	is_entry(".evstream.evstream", ".evstream");
+	is_entry("orders", NULL);
+	is_entry("orders-", NULL);
+	is_entry("orders-4096", NULL);
+	is_entry("orders-00", NULL);
+	is_entry("orders-01", NULL);
+	is_entry("orders-0x", NULL);
+	is_entry("orders-18446744073709551616", NULL);
+	is_entry("orders-0.2f6a-delete", NULL);
+	is_entry("-0", NULL);
+	is_entry(".-0", NULL);
+	is_entry("..-0", NULL);
+	is_entry("or ders-0", NULL);
+	is_entry(".evstream", NULL);
+	is_entry("", NULL);
+
+	memset(longest, 'a', EVSTREAM_NAME_MAX);
+	strcpy(longest + EVSTREAM_NAME_MAX, "-0");
+	result(parse_entry(longest, name), "entry", "of 249 letters");
+	strcpy(longest + EVSTREAM_NAME_MAX, "a-0");
+	result(!parse_entry(longest, name), "no entry", "of 250 letters");
+}
+
+static void is_line(const char *text, const char *want)
+{
+	char line[64], *dir;
+
+	strcpy(line, text);
+	dir = parse_list_line(line);
+	result(want ? dir && !strcmp(dir, want) : !dir,
+	       want ? "line of a list" : "line that names nothing", text);
+}
+
+static void test_list_lines(void)
+{
+	char line[64];
+
+	is_line("/srv/streams", "/srv/streams");
+	is_line(" \t/srv/streams \t", "/srv/streams");
+	is_line("/srv/two words", "/srv/two words");
+	is_line("/srv/streams # of the shop", "/srv/streams");
+	is_line("/srv/streams\t# of the shop", "/srv/streams");
+	is_line("/srv/a#b", "/srv/a#b");
+	is_line("relative", "relative");
+	is_line("", NULL);
+	is_line(" \t ", NULL);
+	is_line("# of the shop", NULL);
+	is_line("   #/srv/streams", NULL);
+	is_line("#", NULL);
+	strcpy(line, "/srv/streams\r\n");
+	result(!strcmp(parse_list_line(line), "/srv/streams"), "line of a list",
+	       "with its end");
+}
+
 static void test_owners(void)
 {
 	bool has_uid, has_gid;
@@ -186,6 +263,12 @@ static void test_printing(void)
 	is_text(&b, "90s", "print a time");
 	print_time(&b, 1500);
 	is_text(&b, "1500ms", "print a time");
+	print_errno(&b, EIO);
+	is_text(&b, "EIO", "print an error");
+	print_errno(&b, ENOSPC);
+	is_text(&b, "ENOSPC", "print an error");
+	print_errno(&b, 4000);
+	is_text(&b, "4000", "print an error");
 	buf_free(&b);
 }
 
@@ -295,6 +378,8 @@ int main(void)
 	test_times();
 	test_retention();
 	test_names();
+	test_entries();
+	test_list_lines();
 	test_owners();
 	test_starts();
 	test_printing();

@@ -41,11 +41,17 @@ const struct field topic_fields[] = {
 	{ EVSTREAM_A_TOPIC_MODE, FIELD_MODE, FIELD_COLUMN, "mode", "mode", NULL },
 	{ EVSTREAM_A_TOPIC_UID, FIELD_USER, FIELD_COLUMN, "uid", "owner", NULL },
 	{ EVSTREAM_A_TOPIC_GID, FIELD_GROUP, FIELD_COLUMN, "gid", "group", NULL },
+	{ EVSTREAM_A_TOPIC_FLUSH_INTERVAL, FIELD_TIME, 0,
+	  "flush_interval", "flush-interval", NULL },
+	{ EVSTREAM_A_TOPIC_FLUSH_BYTES, FIELD_LIMIT, 0,
+	  "flush_bytes", "flush-bytes", NULL },
+	{ EVSTREAM_A_TOPIC_DIR, FIELD_STRING, FIELD_COLUMN | FIELD_OPTIONAL,
+	  "dir", "dir", NULL },
 	{ EVSTREAM_A_TOPIC_CREATED_MS, FIELD_STAMP, 0, "created_ms", "created", NULL },
 	{ }
 };
 
-static const struct field partition_fields[] = {
+const struct field partition_fields[] = {
 	{ EVSTREAM_A_PARTITION_TOPIC, FIELD_STRING, 0, "topic", "topic", NULL },
 	{ EVSTREAM_A_PARTITION_PARTITION, FIELD_NUMBER, FIELD_COLUMN,
 	  "partition", "partition", NULL },
@@ -57,6 +63,14 @@ static const struct field partition_fields[] = {
 	  "start_offset", "start", NULL },
 	{ EVSTREAM_A_PARTITION_END_OFFSET, FIELD_NUMBER, FIELD_COLUMN,
 	  "end_offset", "end", NULL },
+	{ EVSTREAM_A_PARTITION_DURABLE_OFFSET, FIELD_NUMBER,
+	  FIELD_COLUMN | FIELD_OPTIONAL, "durable_offset", "durable", NULL },
+	{ EVSTREAM_A_PARTITION_UNWRITTEN, FIELD_BYTES,
+	  FIELD_COLUMN | FIELD_OPTIONAL, "unwritten", "unwritten", NULL },
+	{ EVSTREAM_A_PARTITION_ERROR, FIELD_ERRNO,
+	  FIELD_COLUMN | FIELD_OPTIONAL, "error", "error", NULL },
+	{ EVSTREAM_A_PARTITION_CUT_BYTES, FIELD_NUMBER,
+	  FIELD_COLUMN | FIELD_OPTIONAL, "cut_bytes", "cut", NULL },
 	{ EVSTREAM_A_PARTITION_START_POSITION, FIELD_NUMBER, 0,
 	  "start_position", "start-position", NULL },
 	{ EVSTREAM_A_PARTITION_END_POSITION, FIELD_NUMBER, 0,
@@ -84,12 +98,12 @@ static const struct field partition_fields[] = {
 	{ }
 };
 
-static const char *topic_attr(int attr)
+const char *topic_attr(int attr)
 {
 	return field_name(topic_fields, attr);
 }
 
-static const char *partition_attr(int attr)
+const char *partition_attr(int attr)
 {
 	return field_name(partition_fields, attr);
 }
@@ -111,6 +125,24 @@ static bool add_size32(struct nl_msg *msg, int attr, const char *value)
 	if (!parse_size(value, &v) || v > UINT32_MAX)
 		return false;
 	nl_add_u32(msg, attr, (uint32_t)v);
+	return true;
+}
+
+static bool add_time(struct nl_msg *msg, int attr, const char *value)
+{
+	uint64_t v;
+
+	if (!parse_time(value, &v))
+		return false;
+	nl_add_uint(msg, attr, v);
+	return true;
+}
+
+static bool add_string(struct nl_msg *msg, int attr, const char *value)
+{
+	if (!*value)
+		return false;
+	nl_add_string(msg, attr, value);
 	return true;
 }
 
@@ -213,6 +245,10 @@ static const struct setting settings[] = {
 	{ "full", EVSTREAM_A_TOPIC_FULL_POLICY, add_full, "overwrite, block or fail" },
 	{ "owner", 0, add_owner, "USER[:GROUP]" },
 	{ "mode", EVSTREAM_A_TOPIC_MODE, add_mode, "an octal number" },
+	{ "dir", EVSTREAM_A_TOPIC_DIR, add_string, "a directory" },
+	{ "flush-interval", EVSTREAM_A_TOPIC_FLUSH_INTERVAL, add_time,
+	  "a time, as in 1s or 200ms" },
+	{ "flush-bytes", EVSTREAM_A_TOPIC_FLUSH_BYTES, add_size, "a size" },
 };
 
 static int add_setting(struct nl_msg *msg, const struct setting *s, const char *value)
@@ -277,8 +313,16 @@ static const struct command *self(const char *name)
 	return cmd;
 }
 
-/* Takes the options of a command that has none of its own. */
-static int no_options(int argc, char **argv, int arguments)
+/**
+ * topic_no_options() - take the options of a verb that has none of its own
+ * @argc: the verb and what follows it
+ * @argv: the same
+ * @min: how many operands it takes at the least
+ * @max: ... and at the most; -1: any number
+ *
+ * Return: OPTION_DONE, or the exit code.
+ */
+int topic_no_options(int argc, char **argv, int min, int max)
 {
 	static const struct option options[] = { OPTION_JSON, OPTION_HELP, { } };
 	const struct command *cmd = self(argv[0]);
@@ -289,7 +333,7 @@ static int no_options(int argc, char **argv, int arguments)
 		if (status != OPTION_DONE)
 			return status;
 	}
-	if (arguments >= 0 && argc - optind != arguments)
+	if (argc - optind < min || (max >= 0 && argc - optind > max))
 		return usage_error("usage: streamctl %s", cmd->usage);
 	return OPTION_DONE;
 }
@@ -345,7 +389,7 @@ static int topic_list(int argc, char **argv)
 	struct table table;
 	int status;
 
-	status = no_options(argc, argv, 0);
+	status = topic_no_options(argc, argv, 0, 0);
 	if (status != OPTION_DONE)
 		return status;
 	if (json_output)
@@ -363,17 +407,12 @@ static int topic_list(int argc, char **argv)
 	return flush_output(&output);
 }
 
-static int topic_show(int argc, char **argv)
+/* All there is of a topic; returns an exit code. */
+int topic_print(const char *name)
 {
 	struct table table;
 	struct nl_msg *msg;
-	const char *name;
 	int status;
-
-	status = no_options(argc, argv, 1);
-	if (status != OPTION_DONE)
-		return status;
-	name = argv[optind];
 
 	if (json_output)
 		json_object(&json, NULL);
@@ -382,7 +421,7 @@ static int topic_show(int argc, char **argv)
 	status = nl_call(msg, show_object, NULL, topic_attr,
 			 "cannot show topic '%s'", name);
 	if (status)
-		return status;
+		goto err_reset;
 
 	if (json_output) {
 		json_array(&json, "partition");
@@ -395,7 +434,7 @@ static int topic_show(int argc, char **argv)
 	status = nl_call(msg, partition_row, &table, partition_attr,
 			 "cannot show the partitions of topic '%s'", name);
 	if (status)
-		return status;
+		goto err_reset;
 	if (json_output) {
 		json_end_array(&json);
 		json_end_object(&json);
@@ -403,6 +442,21 @@ static int topic_show(int argc, char **argv)
 		table_end(&table, &output, "");
 	}
 	return flush_output(&output);
+
+err_reset:
+	output.len = 0;
+	json = (struct json){ .out = &output };
+	return status;
+}
+
+static int topic_show(int argc, char **argv)
+{
+	int status;
+
+	status = topic_no_options(argc, argv, 1, 1);
+	if (status != OPTION_DONE)
+		return status;
+	return topic_print(argv[optind]);
 }
 
 static int topic_set(int argc, char **argv)
@@ -412,11 +466,9 @@ static int topic_set(int argc, char **argv)
 	int status, i;
 	size_t s;
 
-	status = no_options(argc, argv, -1);
+	status = topic_no_options(argc, argv, 2, -1);
 	if (status != OPTION_DONE)
 		return status;
-	if (argc - optind < 2)
-		return usage_error("usage: streamctl %s", self("set")->usage);
 	name = argv[optind];
 
 	msg = nl_request(EVSTREAM_CMD_TOPIC_SET, 0);
@@ -458,7 +510,7 @@ static int topic_delete(int argc, char **argv)
 	const char *name;
 	int status;
 
-	status = no_options(argc, argv, 1);
+	status = topic_no_options(argc, argv, 1, 1);
 	if (status != OPTION_DONE)
 		return status;
 	name = argv[optind];
@@ -564,11 +616,14 @@ const struct command topic_commands[] = {
 	  "                         [--retention TIME[,SIZE]] [--max-record SIZE]\n"
 	  "                         [--framing record|line]\n"
 	  "                         [--full overwrite|block|fail]\n"
-	  "                         [--owner USER[:GROUP]] [--mode MODE]" },
+	  "                         [--owner USER[:GROUP]] [--mode MODE]\n"
+	  "                         [--dir DIR [--flush-interval TIME] [--flush-bytes SIZE]]" },
 	{ "list", topic_list, "topic list" },
 	{ "show", topic_show, "topic show NAME" },
 	{ "set", topic_set, "topic set NAME KEY=VALUE..." },
 	{ "delete", topic_delete, "topic delete NAME" },
 	{ "trim", topic_trim, "topic trim NAME [-p PARTITION] OFFSET|end" },
+	{ "attach", topic_attach, "topic attach DIR [NAME...]" },
+	{ "detach", topic_detach, "topic detach NAME..." },
 	{ }
 };
