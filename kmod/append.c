@@ -209,7 +209,9 @@ static void evs_abort(struct evs_partition *p, struct evs_reservation *r)
 		p->next_offset = r->offset;
 		/* May be of the folio before. */
 		p->tail_end = 0;
-		if (s->next_entry == r->pos + EVS_INDEX_INTERVAL) {
+		/* Its time is not, and which was the newest before is not known. */
+		s->inexact = true;
+		if (s->next_entry == r->pos + EVS_INDEX_INTERVAL + 1) {
 			s->next_entry = r->pos;
 			/* Who has seen it looked for nothing that is not published. */
 			WRITE_ONCE(p->index->entries, p->index->entries - 1);
@@ -228,7 +230,7 @@ static void evs_abort(struct evs_partition *p, struct evs_reservation *r)
 	/* Its segment cannot go before this is published. */
 	rcu_read_lock();
 	s = xa_load(&p->segments, r->pos >> p->log.shift);
-	WRITE_ONCE(s->holes, true);
+	WRITE_ONCE(s->inexact, true);
 	rcu_read_unlock();
 	evs_fill_hole(p, r);
 	evs_reservation_publish(p, r);

@@ -195,27 +195,35 @@ static int evs_durable_sync(struct evs_durable *d, u64 end, u64 end_offset)
 	return 0;
 }
 
-/*
- * A batch without records has no time, though its append had one: where there are
- * such, the entries' times are those of the others.
- */
-static int evs_durable_index_holes(struct evs_durable *d, struct evs_segment *s)
+/* From the log, or, while that is being recovered, from the file. */
+static int evs_durable_header(struct evs_durable *d, struct evs_segment *s,
+			      struct evs_view *view, u64 pos, struct evs_batch_info *b)
+{
+	u8 header[EVS_BATCH_HEADER];
+	int ret = evs_view_read(&d->p->log, view, pos, header, sizeof(header));
+
+	if (ret == -ENODATA)
+		ret = evs_file_read(s->file, pos - s->pos, header, sizeof(header));
+	if (!ret)
+		ret = evs_batch_header_get(header, b);
+	return ret == -ENODATA || ret == -EBADMSG ? -EIO : ret;
+}
+
+/* Makes the times of a segment and of its index those of the records in it. */
+static int evs_durable_exact_times(struct evs_durable *d, struct evs_segment *s)
 {
 	struct evs_index *x = rcu_dereference_protected(s->index, true);
-	s64 newest = S64_MIN;
 	u64 pos = s->pos, last = s->offset;
 	struct evs_view view = {};
+	s64 newest = S64_MIN;
 	u32 i = 0;
 	int ret = 0;
 
 	while (pos < s->end) {
 		struct evs_index_entry *e = x->chunk[i / EVS_INDEX_CHUNK] + i % EVS_INDEX_CHUNK;
-		struct evs_batch_header h;
 		struct evs_batch_info b;
 
-		ret = evs_view_read(&d->p->log, &view, pos, &h, sizeof(h));
-		if (!ret && evs_batch_header_get(&h, &b))
-			ret = -EIO;
+		ret = evs_durable_header(d, s, &view, pos, &b);
 		if (ret)
 			break;
 		if (i < x->entries && s->pos + e->pos == pos) {
@@ -223,6 +231,7 @@ static int evs_durable_index_holes(struct evs_durable *d, struct evs_segment *s)
 			WRITE_ONCE(e->before_offset, last - s->offset);
 			i++;
 		}
+		/* A batch without records has no time, whatever it says. */
 		if (b.count && b.max_timestamp > newest) {
 			newest = b.max_timestamp;
 			last = b.base_offset + b.last_delta;
@@ -235,49 +244,81 @@ static int evs_durable_index_holes(struct evs_durable *d, struct evs_segment *s)
 		WRITE_ONCE(s->newest, newest);
 		s->newest_offset = last;
 	}
-	return ret == -ENODATA ? -EIO : ret;
+	return ret;
+}
+
+/* The .index file's bytes: Kafka has none for a segment's first batch. */
+static u32 evs_durable_offsets(const struct evs_index *x, u8 *buf)
+{
+	u32 i, size = 0;
+
+	for (i = 0; i < x->entries; i++) {
+		struct evs_index_entry *e = x->chunk[i / EVS_INDEX_CHUNK] + i % EVS_INDEX_CHUNK;
+
+		if (!e->pos)
+			continue;
+		evs_index_entry_put(buf + size, e->offset + e->last, e->pos);
+		size += EVS_INDEX_ENTRY;
+	}
+	return size;
+}
+
+/* The .timeindex file's bytes, or -errno: at each of those the newest so far, if newer. */
+static int evs_durable_times(struct evs_durable *d, struct evs_segment *s,
+			     const struct evs_index *x, u8 *buf)
+{
+	struct evs_view view = {};
+	u32 i, size = 0;
+	s64 newest = -1;
+	int ret = 0;
+
+	for (i = 0; i < x->entries; i++) {
+		struct evs_index_entry *e = x->chunk[i / EVS_INDEX_CHUNK] + i % EVS_INDEX_CHUNK;
+		u64 last = e->before_offset;
+		s64 time = e->before;
+		struct evs_batch_info b;
+
+		if (!e->pos)
+			continue;
+		ret = evs_durable_header(d, s, &view, s->pos + e->pos, &b);
+		if (ret)
+			break;
+		if (b.count && b.max_timestamp > time) {
+			time = b.max_timestamp;
+			last = e->offset + e->last;
+		}
+		if (time <= newest)
+			continue;
+		newest = time;
+		evs_timeindex_entry_put(buf + size, time, last);
+		size += EVS_TIMEINDEX_ENTRY;
+	}
+	evs_view_put(&view);
+	if (!ret && s->newest > newest) {
+		evs_timeindex_entry_put(buf + size, s->newest, s->newest_offset - s->offset);
+		size += EVS_TIMEINDEX_ENTRY;
+	}
+	return ret ? ret : (int)size;
 }
 
 static int evs_durable_write_index(struct evs_durable *d, struct evs_segment *s)
 {
 	struct evs_index *x = rcu_dereference_protected(s->index, true);
-	u32 i, n = x->entries, nr = 0, times = 0;
-	s64 newest = -1;
 	char name[EVS_FILE_NAME];
-	u8 *buf;
 	int ret;
+	u8 *buf;
 
-	buf = kvmalloc_array(n + 1, EVS_TIMEINDEX_ENTRY, GFP_KERNEL);
+	buf = kvmalloc_array(x->entries + 1, EVS_TIMEINDEX_ENTRY, GFP_KERNEL);
 	if (!buf)
 		return -ENOMEM;
-	for (i = 0; i < n; i++) {
-		struct evs_index_entry *e = x->chunk[i / EVS_INDEX_CHUNK] + i % EVS_INDEX_CHUNK;
-
-		/* A look-up begins there anyway. */
-		if (!e->pos)
-			continue;
-		evs_index_entry_put(buf + EVS_INDEX_ENTRY * nr++, e->offset + e->last, e->pos);
-	}
 	evs_file_name(name, s->offset, EVS_FILE_INDEX);
-	ret = evs_store_replace(&d->store, name, buf, EVS_INDEX_ENTRY * nr);
-	if (ret)
-		goto out;
-
-	for (i = 0; i < n; i++) {
-		struct evs_index_entry *e = x->chunk[i / EVS_INDEX_CHUNK] + i % EVS_INDEX_CHUNK;
-
-		if (e->before <= newest)
-			continue;
-		newest = e->before;
-		evs_timeindex_entry_put(buf + EVS_TIMEINDEX_ENTRY * times++, newest,
-					e->before_offset);
+	ret = evs_store_replace(&d->store, name, buf, evs_durable_offsets(x, buf));
+	if (!ret)
+		ret = evs_durable_times(d, s, x, buf);
+	if (ret >= 0) {
+		evs_file_name(name, s->offset, EVS_FILE_TIMEINDEX);
+		ret = evs_store_replace(&d->store, name, buf, ret);
 	}
-	if (s->newest > newest)
-		evs_timeindex_entry_put(buf + EVS_TIMEINDEX_ENTRY * times++, s->newest,
-					s->newest_offset - s->offset);
-	evs_file_name(name, s->offset, EVS_FILE_TIMEINDEX);
-	ret = evs_store_replace(&d->store, name, buf, EVS_TIMEINDEX_ENTRY * times);
-out:
 	kvfree(buf);
 	return ret;
 }
@@ -302,7 +343,7 @@ int evs_durable_finish(struct evs_durable *d, struct evs_segment *s)
 	if (ret)
 		return evs_is_full(ret) ? -EIO : ret;
 	s->unsynced = false;
-	ret = s->holes ? evs_durable_index_holes(d, s) : 0;
+	ret = s->inexact ? evs_durable_exact_times(d, s) : 0;
 	if (!ret)
 		ret = evs_durable_write_index(d, s);
 	if (ret)
@@ -311,6 +352,7 @@ int evs_durable_finish(struct evs_durable *d, struct evs_segment *s)
 	x = rcu_dereference_protected(s->index, true);
 	RCU_INIT_POINTER(s->index, NULL);
 	evs_index_free(x);
+	invalidate_mapping_pages(s->file->f_mapping, 0, -1);
 	return 0;
 }
 

@@ -67,7 +67,7 @@ static __always_inline void evs_segment_index(struct evs_segment *s, struct evs_
 		WRITE_ONCE(e->last, last);
 		WRITE_ONCE(e->before, s->newest);
 		WRITE_ONCE(e->before_offset, s->newest_offset - s->offset);
-		s->next_entry = pos + EVS_INDEX_INTERVAL;
+		s->next_entry = pos + EVS_INDEX_INTERVAL + 1;
 		/* Pairs with the acquire in evs_index_search(). */
 		smp_store_release(&x->entries, n + 1);
 	}

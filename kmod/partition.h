@@ -64,7 +64,7 @@ struct evs_index_entry {
 	u32 last;
 };
 
-/* An entry for every so many bytes, as Kafka's index.interval.bytes. */
+/* An entry where more bytes than these came since the last, as Kafka's index.interval.bytes. */
 #define EVS_INDEX_INTERVAL	4096u
 /* Entries in a page. */
 #define EVS_INDEX_CHUNK		((u32)(PAGE_SIZE / sizeof(struct evs_index_entry)))
@@ -94,7 +94,7 @@ struct evs_index {
  * @end: position after its last batch once it is sealed, U64_MAX before
  * @next_offset: one after its last offset, once it is sealed
  * @producers: has batches of idempotent producers
- * @holes: has batches without records
+ * @inexact: what @newest and the index say of times was not always appended
  * @file: its log, of a durable partition
  * @reserved: up to this position the file has room
  * @unsynced: has bytes that are not on stable storage
@@ -112,7 +112,7 @@ struct evs_segment {
 	u64 end;
 	u64 next_offset;
 	bool producers;
-	bool holes;
+	bool inexact;
 	struct file *file;
 	u64 reserved;
 	bool unsynced;

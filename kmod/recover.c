@@ -166,7 +166,7 @@ static int evs_scan_segment(struct evs_recovery *r, struct evs_segment *s, u64 s
 				  b.max_timestamp);
 		evs_producer_of(&h, &id);
 		s->producers |= id.id >= 0;
-		s->holes |= !b.count;
+		s->inexact |= !b.count;
 		if (id.id >= 0 && b.base_offset >= r->snapshot && !(b.attributes &
 								   EVS_ATTR_CONTROL)) {
 			ret = evs_producers_note(&r->d->producers, &id, b.base_offset,
@@ -424,14 +424,13 @@ static int evs_recover_remove(struct evs_recovery *r, u32 i)
 static int evs_recover_one(struct evs_recovery *r, u32 i, bool *end)
 {
 	bool last = i + 1 == r->nr;
-	u64 next = last ? r->recovery : r->base[i + 1], valid, size;
+	u64 next = last ? r->recovery : r->base[i + 1], valid;
 	struct evs_segment *s;
 	int ret = 0;
 
 	s = evs_recover_segment(r, i, &ret);
 	if (!s)
 		return ret;
-	size = evs_file_size(s->file);
 	if (next <= r->recovery && (!last || r->clean) && s->offset < r->recovery) {
 		ret = evs_recover_finished(r, s, next, last);
 		if (!ret)
@@ -440,8 +439,11 @@ static int evs_recover_one(struct evs_recovery *r, u32 i, bool *end)
 			ret = 0;
 	} else {
 		ret = evs_recover_tail(r, s, &valid);
-		/* The next one may have come to the disk before the last of this one. */
-		*end = !ret && !last && (valid < size || r->base[i + 1] != r->next);
+		/*
+		 * The next one may have come to the disk before the last of this one;
+		 * the room reserved behind that may still be there.
+		 */
+		*end = !ret && !last && r->base[i + 1] != r->next;
 	}
 	if (!ret)
 		ret = evs_recover_insert(r, s, i);

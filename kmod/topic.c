@@ -557,6 +557,9 @@ static int evs_config_foreign(struct evs_topic_config *c, struct evs_place *plac
 	ret = evs_place_find(place, c->name, &c->partitions, &largest);
 	if (ret == -ENOENT)
 		return evs_fault(fault, 0, "no such topic in the directory", ret);
+	if (ret == -EUCLEAN)
+		return evs_fault(fault, EVS_SET_DIR,
+				 "its configuration is missing: it was not created to the end", ret);
 	if (ret == -EBUSY)
 		return evs_fault(fault, EVS_SET_DIR, "the directory is in use by another topic",
 				 ret);
