@@ -217,7 +217,7 @@ static void evs_abort(struct evs_partition *p, struct evs_reservation *r)
 			WRITE_ONCE(p->index->entries, p->index->entries - 1);
 		}
 		/* Nobody may have it: see evs_partition_kill(). */
-		if (p->dead)
+		if (evs_refuses(p))
 			p->room = p->next_pos;
 		__hlist_del(&r->node);
 		spin_unlock(&p->lock);
@@ -235,9 +235,6 @@ static void evs_abort(struct evs_partition *p, struct evs_reservation *r)
 	evs_fill_hole(p, r);
 	evs_reservation_publish(p, r);
 }
-
-/* Far from where a file's position ends: what is in flight still fits. */
-#define EVS_OFFSET_MAX	BIT_ULL(61)
 
 /* A place in a reservation that bytes are written to one after the other. */
 struct evs_writer {
@@ -636,6 +633,7 @@ int evs_append_sources(struct evs_partition *p, const struct evs_source *src, u3
 
 /* A segment's files tell offsets by 31 bits, from its first one. */
 #define EVS_OFFSETS_MAX	BIT(30)
+#define EVS_OFFSETS_MANY	BIT(16)
 
 /* Rolls where the batch's offsets would be too far from the segment's first. */
 static int evs_room_for_offsets(struct evs_partition *p, const struct evs_batch_info *info)
@@ -702,22 +700,27 @@ static int evs_append_idempotent(struct evs_partition *p, const void *batch,
 	struct evs_producers *t = &p->producers;
 	int ret;
 
-	if (flags & EVS_NOWAIT) {
+	if (flags & (EVS_NOWAIT | EVS_NONBLOCK)) {
 		if (!mutex_trylock(&t->lock))
 			return -EAGAIN;
 	} else if (mutex_lock_interruptible(&t->lock)) {
 		return -ERESTARTSYS;
 	}
-	ret = READ_ONCE(p->dead) ? -ENODEV : evs_producers_check(t, id, offset);
-	if (!ret)
+	ret = READ_ONCE(p->dead) ? -ENODEV : 0;
+	if (!ret && id->id >= 0)
+		ret = evs_producers_check(t, id, offset);
+	if (!ret && id->id >= 0)
 		ret = evs_producers_expect(t, id->id);
 	if (!ret)
-		ret = __evs_append_batch(p, batch, info, true, flags, offset);
-	if (!ret)
+		ret = __evs_append_batch(p, batch, info, id->id >= 0, flags, offset);
+	if (!ret && id->id >= 0)
 		evs_producers_note(t, id, *offset, info->max_timestamp);
 	mutex_unlock(&t->lock);
-	/* 1: it is there already. */
-	return ret == 1 ? 0 : ret;
+	if (ret != 1)
+		return ret;
+	/* It is there already, or will be when who appended it has published it. */
+	evs_wait_visible(p, *offset + info->last_delta + 1);
+	return 0;
 }
 
 /**
@@ -743,7 +746,8 @@ int evs_append_batch(struct evs_partition *p, const void *batch,
 	if (READ_ONCE(p->next_offset) > EVS_OFFSET_MAX)
 		return -EOVERFLOW;
 	evs_producer_of(batch, &id);
-	if (id.id >= 0)
+	/* Two that claim many offsets must not pass evs_room_for_offsets() at once. */
+	if (id.id >= 0 || (p->durable && info->last_delta >= EVS_OFFSETS_MANY))
 		return evs_append_idempotent(p, batch, info, &id, flags, offset);
 	return __evs_append_batch(p, batch, info, false, flags, offset);
 }

@@ -68,6 +68,7 @@ static void evs_durable_fail(struct evs_durable *d, int err)
 	p->room = p->next_pos;
 	spin_unlock(&p->lock);
 	pr_err("evstream: %pd: writing stopped: error %d\n", d->store.dir.dentry, err);
+	evs_log_give_up(&p->log);
 	evs_partition_wake(p);
 	wake_up_all(&d->wait);
 	if (tell)
@@ -368,7 +369,8 @@ static int evs_durable_finish_sealed(struct evs_durable *d)
 
 		if (!s || READ_ONCE(s->end) == U64_MAX || d->written < evs_segment_limit(d, s))
 			break;
-		ret = evs_durable_finish(d, s);
+		/* Done already, if what follows it failed. */
+		ret = rcu_access_pointer(s->index) ? evs_durable_finish(d, s) : 0;
 		if (!ret)
 			ret = evs_producers_save(d, s);
 		if (ret)
@@ -382,7 +384,7 @@ static int evs_durable_finish_sealed(struct evs_durable *d)
 		}
 		WRITE_ONCE(d->finished, d->finished + 1);
 		/* Before the next one: it removes the snapshot before this one's. */
-		ret = evs_durable_checkpoint(d, false);
+		ret = evs_durable_checkpoint(d);
 		if (ret)
 			return ret;
 		any = true;
@@ -396,14 +398,13 @@ static int evs_durable_finish_sealed(struct evs_durable *d)
 /**
  * evs_durable_checkpoint() - write down what cannot be read from the log
  * @d: the partition's files
- * @clean: nothing will be written after this
  *
  * The recovery point is the base offset of the first segment that is not
  * finished: what lies before need not be read when the topic is attached.
  *
  * Return: 0 or a negative errno.
  */
-int evs_durable_checkpoint(struct evs_durable *d, bool clean)
+int evs_durable_checkpoint(struct evs_durable *d)
 {
 	struct evs_partition *p = d->p;
 	struct evs_slot slot;
@@ -426,7 +427,6 @@ int evs_durable_checkpoint(struct evs_durable *d, bool clean)
 	evs_slot_begin(&slot, buf, d->sequence + 1);
 	evs_slot_put_u64(&slot, "start-offset", start);
 	evs_slot_put_u64(&slot, "recovery-offset", recovery);
-	evs_slot_put_u64(&slot, "clean", clean);
 	evs_slot_put_u64(&slot, "dense", d->dense);
 	ret = evs_slot_end(&slot);
 	if (!ret)
@@ -498,7 +498,7 @@ static int evs_durable_pass(struct evs_durable *d)
 	if (!ret)
 		ret = evs_durable_finish_sealed(d);
 	if (!ret && d->checkpoint_due)
-		ret = evs_durable_checkpoint(d, false);
+		ret = evs_durable_checkpoint(d);
 	return ret;
 }
 
@@ -526,6 +526,13 @@ static void evs_durable_later(struct evs_durable *d, u64 ms)
 		queue_delayed_work(evs_store_wq, &d->timer, msecs_to_jiffies(ms));
 }
 
+/* At that time, however far off the timer is. */
+static void evs_durable_at_last(struct evs_durable *d, u64 ms)
+{
+	if (!READ_ONCE(d->stopped))
+		mod_delayed_work(evs_store_wq, &d->timer, msecs_to_jiffies(ms));
+}
+
 static void evs_durable_work(struct work_struct *work)
 {
 	struct evs_durable *d = container_of(work, struct evs_durable, work);
@@ -539,7 +546,7 @@ static void evs_durable_work(struct work_struct *work)
 	ret = evs_durable_pass(d);
 	if (ret == -ENOMEM || evs_is_full(ret)) {
 		WRITE_ONCE(d->full, ret);
-		evs_durable_later(d, EVS_RETRY_MS);
+		evs_durable_at_last(d, EVS_RETRY_MS);
 	} else if (ret) {
 		evs_durable_fail(d, ret);
 	} else {
@@ -609,6 +616,19 @@ void evs_durable_appended(struct evs_partition *p)
 		evs_durable_flush(p, false);
 	if (ms && !delayed_work_pending(&d->timer))
 		evs_durable_later(d, ms);
+}
+
+/**
+ * evs_durable_configured() - the flush interval may have changed
+ * @p: the partition
+ */
+void evs_durable_configured(struct evs_partition *p)
+{
+	struct evs_durable *d = p->durable;
+	u64 ms = READ_ONCE(p->limits.flush_ms);
+
+	if (ms && READ_ONCE(d->durable) < READ_ONCE(p->end_pos))
+		evs_durable_at_last(d, ms);
 }
 
 /**
@@ -909,8 +929,13 @@ static void evs_new_segment_file(void *data)
 
 	evs_file_name(name, n->s->offset, EVS_FILE_LOG);
 	/* One of that name that is there was given up before anything was in it. */
-	file = evs_store_file(&n->d->store, name, O_RDWR | O_CREAT | O_TRUNC);
+	file = evs_store_file(&n->d->store, name, O_RDWR | O_CREAT);
 	n->ret = PTR_ERR_OR_ZERO(file);
+	if (!n->ret && i_size_read(file_inode(file))) {
+		fput(file);
+		n->ret = -EEXIST;
+		evs_durable_fail(n->d, n->ret);
+	}
 	if (!n->ret) {
 		n->s->file = file;
 		n->s->reserved = n->s->pos;
@@ -971,8 +996,48 @@ int evs_durable_segment(struct evs_partition *p, struct evs_segment *s)
  */
 bool evs_durable_writable(struct evs_partition *p)
 {
-	return READ_ONCE(p->log.folios) < READ_ONCE(p->limits.ring) || READ_ONCE(p->dead) ||
-	       READ_ONCE(p->durable->error);
+	u64 written = READ_ONCE(p->durable->written);
+
+	return READ_ONCE(p->next_pos) - written < READ_ONCE(p->limits.ring) ||
+	       READ_ONCE(p->dead) || READ_ONCE(p->durable->error);
+}
+
+/* Waits for the writer's next pass. Drops and retakes p->grow. */
+static int evs_durable_wait(struct evs_partition *p, unsigned int flags)
+{
+	struct evs_durable *d = p->durable;
+	u64 pass = READ_ONCE(d->started) + 1;
+	int ret;
+
+	if (flags & (EVS_NONBLOCK | EVS_NOWAIT))
+		return -EAGAIN;
+	evs_durable_flush(p, false);
+	mutex_unlock(&p->grow);
+	ret = wait_event_interruptible(d->wait, READ_ONCE(p->dead) || READ_ONCE(d->error) ||
+				       READ_ONCE(d->stopped) || READ_ONCE(d->ended) >= pass);
+	mutex_lock(&p->grow);
+	return ret;
+}
+
+/**
+ * evs_durable_memory() - have memory that is in use written
+ * @p: the partition
+ * @flags: EVS_NONBLOCK, EVS_NOWAIT
+ *
+ * Context: evs_partition.grow is held, but not all the time.
+ * Return: 0: look again; -ENOSPC: it would not help; -EAGAIN; -ERESTARTSYS.
+ */
+int evs_durable_memory(struct evs_partition *p, unsigned int flags)
+{
+	u64 before = READ_ONCE(p->durable->written);
+	int ret;
+
+	if (before == READ_ONCE(p->end_pos))
+		return -ENOSPC;
+	ret = evs_durable_wait(p, flags);
+	if (!ret && READ_ONCE(p->durable->written) == before)
+		ret = READ_ONCE(p->durable->full) ?: -ENOSPC;
+	return ret;
 }
 
 /**
@@ -996,17 +1061,8 @@ int evs_durable_room(struct evs_partition *p, u64 end, unsigned int flags, bool 
 	if (READ_ONCE(n.d->error))
 		return n.d->error;
 	if (!evs_durable_writable(p)) {
-		u64 pass;
-
-		if (flags & (EVS_NONBLOCK | EVS_NOWAIT))
-			return -EAGAIN;
 		*again = true;
-		pass = READ_ONCE(n.d->started) + 1;
-		evs_durable_flush(p, false);
-		mutex_unlock(&p->grow);
-		ret = wait_event_interruptible(n.d->wait, evs_durable_writable(p) ||
-					       READ_ONCE(n.d->ended) >= pass);
-		mutex_lock(&p->grow);
+		ret = evs_durable_wait(p, flags);
 		if (!ret && !evs_durable_writable(p))
 			ret = READ_ONCE(n.d->full);
 		return ret;
@@ -1126,6 +1182,8 @@ void evs_durable_free(struct evs_partition *p)
 void evs_durable_start(struct evs_partition *p)
 {
 	WRITE_ONCE(p->durable->stopped, false);
+	/* What was due while it was away. */
+	mod_delayed_work(system_unbound_wq, &p->expire, 0);
 }
 
 static void evs_remove_all(struct evs_durable *d)
@@ -1168,7 +1226,7 @@ static void evs_durable_close(void *data)
 			ret = evs_file_truncate(d->p->segment->file,
 						d->written - d->p->segment->pos);
 		if (!ret)
-			ret = evs_durable_checkpoint(d, true);
+			ret = evs_durable_checkpoint(d);
 		if (!ret)
 			ret = evs_store_sync(&d->store);
 	}

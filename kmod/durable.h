@@ -101,13 +101,15 @@ int evs_durable_stop(struct evs_partition *p, bool remove);
 int evs_durable_buffers(struct evs_durable *d);
 int evs_durable_segment(struct evs_partition *p, struct evs_segment *s);
 int evs_durable_room(struct evs_partition *p, u64 end, unsigned int flags, bool *again);
+int evs_durable_memory(struct evs_partition *p, unsigned int flags);
+void evs_durable_configured(struct evs_partition *p);
 bool evs_durable_writable(struct evs_partition *p);
 void evs_durable_throttle(struct evs_partition *p, unsigned int flags);
 void evs_durable_bury(struct evs_partition *p, struct evs_segment *s);
 bool evs_durable_droppable(const struct evs_partition *p, u64 number);
 void evs_durable_moved(struct evs_partition *p);
 int evs_durable_finish(struct evs_durable *d, struct evs_segment *s);
-int evs_durable_checkpoint(struct evs_durable *d, bool clean);
+int evs_durable_checkpoint(struct evs_durable *d);
 int evs_durable_lookup(struct evs_partition *p, u64 number, u64 offset, s64 timestamp,
 		       u64 *pos);
 void evs_segment_file_put(struct evs_segment *s);

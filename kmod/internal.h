@@ -9,6 +9,7 @@
 #include <linux/types.h>
 #include <linux/wait.h>
 
+#include "durable.h"
 #include "partition.h"
 
 /**
@@ -39,6 +40,15 @@ struct evs_reservation {
 
 /* In append.c */
 void evs_reservation_publish(struct evs_partition *p, struct evs_reservation *r);
+
+/**
+ * evs_refuses() - whether nothing can be appended any more
+ * @p: the partition, locked
+ */
+static inline bool evs_refuses(const struct evs_partition *p)
+{
+	return p->dead || (p->durable && p->durable->error);
+}
 
 /* In index.c */
 struct evs_index *evs_index_new(u64 segment_size, gfp_t gfp);
@@ -80,6 +90,9 @@ static __always_inline void evs_segment_index(struct evs_segment *s, struct evs_
 /* In durable.c */
 void evs_durable_appended(struct evs_partition *p);
 void evs_durable_flush(struct evs_partition *p, bool sync);
+
+/* Far from where a file's position ends: what is in flight still fits. */
+#define EVS_OFFSET_MAX	BIT_ULL(61)
 
 /* In partition.c */
 struct evs_segment *evs_segment_new(struct evs_partition *p, u64 pos, u64 offset, bool index,

@@ -69,15 +69,24 @@ static const struct address_space_operations evs_log_aops = {
 
 static int evs_log_writepages(struct address_space *mapping, struct writeback_control *wbc)
 {
-	struct evs_log *log = mapping->host->i_private;
+	struct inode *inode = mapping->host;
+	struct evs_log *log;
+	int ret = 0;
 
-	return log->store->write(log, wbc);
+	/* Others than the log's owner may hold the inode for a while. */
+	inode_lock_shared(inode);
+	log = inode->i_private;
+	if (log)
+		ret = log->store->write(log, wbc);
+	inode_unlock_shared(inode);
+	return ret;
 }
 
 /* What the tail needs has a reference and stays; all else may go when clean. */
 static const struct address_space_operations evs_store_aops = {
 	.dirty_folio	= filemap_dirty_folio,
 	.writepages	= evs_log_writepages,
+	.migrate_folio	= filemap_migrate_folio,
 };
 
 /**
@@ -192,9 +201,12 @@ void evs_log_destroy(struct evs_log *log)
 {
 	if (!log->inode)
 		return;
-	atomic64_sub(log->folios, &evs_total);
+	atomic64_sub(atomic64_read(&log->folios), &evs_total);
 	if (log->ctl)
 		folio_put(log->ctl);
+	inode_lock(log->inode);
+	log->inode->i_private = NULL;
+	inode_unlock(log->inode);
 	iput(log->inode);
 	log->inode = NULL;
 }
@@ -208,7 +220,7 @@ u64 evs_log_memory(const struct evs_log *log)
 	u64 pages = READ_ONCE(evs_mapping(log)->nrpages);
 
 	/* The control page is not the log's. */
-	return log->store ? (pages - !!log->ctl) << PAGE_SHIFT : READ_ONCE(log->folios);
+	return log->store ? (pages - !!log->ctl) << PAGE_SHIFT : atomic64_read(&log->folios);
 }
 
 static unsigned int evs_folio_order(struct evs_log *log, u64 pos, u64 end, u64 held)
@@ -233,6 +245,9 @@ static int evs_log_insert(struct evs_log *log, struct folio *folio, pgoff_t inde
 
 	if (ret)
 		return ret;
+	/* Made here: what is read back has not got this. */
+	if (log->store)
+		folio_set_checked(folio);
 	folio_mark_uptodate(folio);
 	folio_mark_dirty(folio);
 	folio_unlock(folio);
@@ -261,7 +276,7 @@ static int evs_log_add_folio(struct evs_log *log, unsigned int order, u64 ceilin
 	if (ret)
 		goto uncount;
 	/* The reference stays: what has one more than its map is never split. */
-	log->folios += size;
+	atomic64_add(size, &log->folios);
 	log->alloc += size;
 	return 0;
 
@@ -340,7 +355,7 @@ void evs_log_drop(struct evs_log *log, u64 from, u64 to)
 		cond_resched();
 	}
 	truncate_inode_pages_range(mapping, EVS_LOG_BASE + from, EVS_LOG_BASE + to - 1);
-	log->folios -= bytes;
+	atomic64_sub(bytes, &log->folios);
 	atomic64_sub(bytes, &evs_total);
 }
 
@@ -642,10 +657,8 @@ static ssize_t evs_log_add_cold(struct evs_log *log, struct evs_read *r, u64 pos
 			continue;
 		/* A smaller one may be there in the middle of it. */
 		ret = filemap_add_folio(evs_mapping(log), folio, evs_index(pos), gfp);
-		if (!ret) {
-			folio_set_checked(folio);
+		if (!ret)
 			bvec_set_folio(&r->bvec[r->nr++], folio, PAGE_SIZE << order, 0);
-		}
 		/* The page cache has its own, and nobody takes a locked folio away. */
 		folio_put(folio);
 	} while (ret && order--);
@@ -818,7 +831,7 @@ again:
 			evs_view_ahead(log, view, evs_folio_base(folio) + folio_size(folio));
 		}
 		/* Who reads once what is old does not push out what many read. */
-		if (!folio_test_checked(folio))
+		if (folio_test_checked(folio))
 			folio_mark_accessed(folio);
 	}
 	evs_view_put(view);
@@ -826,7 +839,7 @@ again:
 	view->addr = folio_address(folio);
 	view->base = evs_folio_base(folio);
 	view->end = view->base + folio_size(folio);
-	view->cold = folio_test_checked(folio);
+	view->cold = log->store && !folio_test_checked(folio);
 	return 0;
 }
 
@@ -973,7 +986,7 @@ void evs_log_written(struct evs_log *log, u64 to)
 			smp_wmb();
 			/* That of evs_log_add_folio(). */
 			folio_put(folio);
-			WRITE_ONCE(log->folios, log->folios - size);
+			atomic64_sub(size, &log->folios);
 			atomic64_sub(size, &evs_total);
 		}
 		folio_batch_release(&batch);
@@ -982,6 +995,27 @@ void evs_log_written(struct evs_log *log, u64 to)
 	/* Behind the last folio of a sealed segment there is none. */
 	if (more && IS_ALIGNED(to, 1ULL << log->shift))
 		WRITE_ONCE(log->pinned, to);
+}
+
+/**
+ * evs_log_give_up() - what is not written will not be
+ * @log: the log
+ *
+ * It stays in memory, but nobody waits for it to become clean.
+ */
+void evs_log_give_up(struct evs_log *log)
+{
+	pgoff_t next = evs_index(log->pinned);
+	struct folio_batch batch;
+	unsigned int i;
+
+	folio_batch_init(&batch);
+	while (filemap_get_folios(evs_mapping(log), &next, ULONG_MAX, &batch)) {
+		for (i = 0; i < folio_batch_count(&batch); i++)
+			evs_folio_clean(batch.folios[i]);
+		folio_batch_release(&batch);
+		cond_resched();
+	}
 }
 
 static struct folio *evs_log_tail(struct evs_log *log, u64 pos)

@@ -6,6 +6,7 @@
 #ifndef EVSTREAM_LOG_H
 #define EVSTREAM_LOG_H
 
+#include <linux/atomic.h>
 #include <linux/fs.h>
 #include <linux/mm_types.h>
 #include <linux/types.h>
@@ -50,7 +51,7 @@ struct evs_log_store {
  * @inode: owns the page cache
  * @alloc: folios are there for [first segment held, @alloc) but for the ends of
  *	sealed segments
- * @folios: bytes of the folios held
+ * @folios: bytes of the folios held; of a log with a store: of those that stay
  * @spare: where a dropped segment's folios still are, to be used again
  * @spare_end: behind them; equal to @spare: there are none
  * @shift: a segment is 1 << this
@@ -68,7 +69,7 @@ struct evs_log_store {
 struct evs_log {
 	struct inode *inode;
 	u64 alloc;
-	u64 folios;
+	atomic64_t folios;
 	u64 spare;
 	u64 spare_end;
 	u8 shift;
@@ -124,6 +125,7 @@ int evs_log_resume(struct evs_log *log, u64 pos, const void *bytes);
 unsigned int evs_log_bvec(struct evs_log *log, u64 pos, u64 len, struct bio_vec *bvec,
 			  unsigned int max, u64 *bytes);
 void evs_log_written(struct evs_log *log, u64 to);
+void evs_log_give_up(struct evs_log *log);
 void evs_log_tail_dirty(struct evs_log *log, u64 pos);
 void evs_log_tail_clean(struct evs_log *log, u64 pos);
 u64 evs_log_memory(const struct evs_log *log);

@@ -23,6 +23,7 @@
 #define EVS_EXPIRE_MIN_MS	20
 
 static struct kmem_cache *evs_partition_cache;
+static struct lock_class_key evs_durable_grow_key;
 
 /**
  * evs_partition_init_caches() - set up what all partitions share
@@ -183,6 +184,8 @@ static void evs_seal(struct evs_partition *p)
 		evs_log_zero(&p->log, r.pos, filled - r.pos);
 	evs_log_skip(&p->log, end);
 	evs_reservation_publish(p, &r);
+	if (p->durable)
+		evs_durable_flush(p, false);
 }
 
 static u64 evs_held(const struct evs_partition *p)
@@ -290,9 +293,9 @@ static int evs_open_segment(struct evs_partition *p, gfp_t gfp)
 	if (p->dead) {
 		spin_unlock(&p->lock);
 		xa_erase(&p->segments, number);
-		/* Lookups go by the bounds, and have not seen it. */
-		ret = -ENODEV;
-		goto discard;
+		/* The writer may look at it, which goes by positions. */
+		evs_segment_free(p, s);
+		return -ENODEV;
 	}
 	s->newest_before = p->newest;
 	if (p->first == p->next)
@@ -417,7 +420,7 @@ again:
 			evs_log_reuse(&p->log, p->next_pos + evs_segment_size(p), gfp);
 		goto again;
 	}
-	held = p->log.folios;
+	held = atomic64_read(&p->log.folios);
 	if (p->durable) {
 		ret = evs_durable_room(p, pos + size, flags, &waited);
 		if (ret)
@@ -436,12 +439,18 @@ again:
 		evs_drop_oldest(p);
 		goto again;
 	}
+	if (ret == -ENOSPC && p->durable) {
+		ret = evs_durable_memory(p, flags);
+		if (ret)
+			goto out;
+		goto again;
+	}
 	if (!ret)
 		ret = evs_index_room(p->index, p->log.alloc - p->segment->pos, gfp);
 	if (ret)
 		goto out;
 	spin_lock(&p->lock);
-	if (!p->dead)
+	if (!evs_refuses(p))
 		p->room = p->durable ? min(p->log.alloc, p->segment->reserved) : p->log.alloc;
 	spin_unlock(&p->lock);
 out:
@@ -490,7 +499,8 @@ static void evs_expire_work(struct work_struct *work)
 			evs_seal(p);
 		/* Somebody fills it, its newest is just now coming; or it is written. */
 		if (!evs_oldest_sealed(p) || !evs_oldest_droppable(p)) {
-			later = EVS_EXPIRE_MIN_MS;
+			/* A durable one's writer tells when it is. */
+			later = p->durable ? EVS_EXPIRE_MAX_MS : EVS_EXPIRE_MIN_MS;
 			break;
 		}
 		evs_drop_oldest(p);
@@ -601,6 +611,8 @@ void evs_partition_retain(struct evs_partition *p)
 	if (!READ_ONCE(p->dead)) {
 		evs_drop_by_bytes(p);
 		evs_drop_spent(p);
+		if (READ_ONCE(p->limits.retention_ms))
+			mod_delayed_work(system_unbound_wq, &p->expire, 0);
 	}
 	mutex_unlock(&p->grow);
 }
@@ -619,6 +631,8 @@ void evs_partition_configure(struct evs_partition *p, const struct evs_limits *l
 	WRITE_ONCE(p->limits.full, limits->full);
 	WRITE_ONCE(p->limits.flush_ms, limits->flush_ms);
 	WRITE_ONCE(p->limits.flush_bytes, limits->flush_bytes);
+	if (p->durable)
+		evs_durable_configured(p);
 	while (!p->durable && evs_held(p) > limits->ring && evs_oldest_sealed(p) &&
 	       evs_oldest_droppable(p))
 		evs_drop_oldest(p);
@@ -633,13 +647,16 @@ void evs_partition_configure(struct evs_partition *p, const struct evs_limits *l
  * evs_partition_counters() - a partition as it is now
  * @p: the partition
  * @c: out
+ *
+ * Return: 0 or -EINTR.
  */
-void evs_partition_counters(struct evs_partition *p, struct evs_partition_counters *c)
+int evs_partition_counters(struct evs_partition *p, struct evs_partition_counters *c)
 {
 	u64 n;
 
 	*c = (struct evs_partition_counters){ .oldest = -1, .newest = -1, .durable = -1 };
-	mutex_lock(&p->grow);
+	if (mutex_lock_killable(&p->grow))
+		return -EINTR;
 	spin_lock(&p->lock);
 	c->start_offset = p->start_offset;
 	c->end_offset = p->end_offset;
@@ -668,6 +685,7 @@ void evs_partition_counters(struct evs_partition *p, struct evs_partition_counte
 			c->oldest = found.timestamp;
 		evs_cursor_put(&cur);
 	}
+	return 0;
 }
 
 /*
@@ -839,6 +857,9 @@ struct evs_partition *evs_partition_new(u32 number, u8 segment_shift,
 	init_waitqueue_head(&p->wait);
 	evs_producers_init(&p->producers);
 	mutex_init(&p->grow);
+	/* A volatile one's is taken under mmap_lock, this one is held over a file system's. */
+	if (durable)
+		lockdep_set_class(&p->grow, &evs_durable_grow_key);
 	xa_init(&p->segments);
 	INIT_DELAYED_WORK(&p->expire, evs_expire_work);
 	return p;

@@ -364,7 +364,7 @@ void evs_partition_refuse(struct evs_partition *p);
 int evs_partition_kill(struct evs_partition *p, bool remove);
 void evs_partition_free(struct evs_partition *p);
 void evs_partition_configure(struct evs_partition *p, const struct evs_limits *limits);
-void evs_partition_counters(struct evs_partition *p, struct evs_partition_counters *c);
+int evs_partition_counters(struct evs_partition *p, struct evs_partition_counters *c);
 int evs_partition_trim(struct evs_partition *p, u64 offset);
 int evs_partition_mmap(struct evs_partition *p, struct vm_area_struct *vma);
 

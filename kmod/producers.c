@@ -204,15 +204,18 @@ static int evs_producers_walk(struct evs_durable *d, const struct evs_segment *s
 	while (!ret && pos < s->end) {
 		struct evs_batch_header h;
 		struct evs_producer_id id;
+		struct evs_batch_info b;
 
 		ret = evs_view_read(&p->log, &view, pos, &h, sizeof(h));
+		if (!ret && (evs_batch_header_get(&h, &b) || b.size > s->end - pos))
+			ret = -EIO;
 		if (ret)
 			break;
 		evs_producer_of(&h, &id);
 		if (id.id >= 0)
-			ret = evs_producers_note(&d->producers, &id, be64_to_cpu(h.base_offset),
-						 be64_to_cpu(h.max_timestamp));
-		pos += be32_to_cpu(h.length) + EVS_BATCH_PREFIX;
+			ret = evs_producers_note(&d->producers, &id, b.base_offset,
+						 b.max_timestamp);
+		pos += b.size;
 		cond_resched();
 	}
 	evs_view_put(&view);
@@ -220,15 +223,15 @@ static int evs_producers_walk(struct evs_durable *d, const struct evs_segment *s
 }
 
 /**
- * evs_producers_save() - write down who has appended up to a segment's end
+ * evs_producers_write() - write the table down
  * @d: the partition's files
- * @s: the segment, written; those before it are in the table already
+ * @offset: what is below is in the table
  *
  * In Kafka's form and under Kafka's name, that of the next segment.
  *
  * Return: 0 or a negative errno.
  */
-int evs_producers_save(struct evs_durable *d, const struct evs_segment *s)
+int evs_producers_write(struct evs_durable *d, u64 offset)
 {
 	struct evs_producers *t = &d->producers;
 	struct evs_known_producer *k;
@@ -238,11 +241,6 @@ int evs_producers_save(struct evs_durable *d, const struct evs_segment *s)
 	u8 *buf;
 	int ret;
 
-	if (s->producers) {
-		ret = evs_producers_walk(d, s);
-		if (ret)
-			return ret;
-	}
 	evs_producers_expire(t);
 	if (!t->count && d->snapshot == U64_MAX)
 		return 0;
@@ -270,20 +268,34 @@ int evs_producers_save(struct evs_durable *d, const struct evs_segment *s)
 		evs_snapshot_entry_put(buf + EVS_SNAPSHOT_HEAD + n++ * EVS_SNAPSHOT_ENTRY, &e);
 	}
 	evs_snapshot_head_put(buf, n);
-	evs_file_name(name, s->next_offset, EVS_FILE_SNAPSHOT);
+	evs_file_name(name, offset, EVS_FILE_SNAPSHOT);
 	ret = evs_store_replace(&d->store, name, buf, size);
 	kvfree(buf);
 	if (ret)
 		return ret;
 	/* The one before counts until the checkpoint says so. */
-	if (d->snapshot_before != U64_MAX && d->snapshot_before != s->next_offset) {
+	if (d->snapshot_before != U64_MAX && d->snapshot_before != offset) {
 		evs_file_name(name, d->snapshot_before, EVS_FILE_SNAPSHOT);
 		evs_store_remove(&d->store, name);
 	}
-	if (d->snapshot != s->next_offset)
+	if (d->snapshot != offset)
 		d->snapshot_before = d->snapshot;
-	d->snapshot = s->next_offset;
+	d->snapshot = offset;
 	return 0;
+}
+
+/**
+ * evs_producers_save() - write down who has appended up to a segment's end
+ * @d: the partition's files
+ * @s: the segment, written; those before it are in the table already
+ *
+ * Return: 0 or a negative errno.
+ */
+int evs_producers_save(struct evs_durable *d, const struct evs_segment *s)
+{
+	int ret = s->producers ? evs_producers_walk(d, s) : 0;
+
+	return ret ? ret : evs_producers_write(d, s->next_offset);
 }
 
 static int evs_producers_take(struct evs_producers *t, const u8 *buf, u32 n)

@@ -196,7 +196,8 @@ static int evs_batch_verify(struct evs_partition *p, struct evs_cursor *c, u32 w
 	u64 pos = c->pos + EVS_BATCH_CRC_FROM, end = c->pos + c->batch.size;
 	u32 crc = ~0U;
 
-	if (c->batch.size > evs_next_segment(p, c->pos) - c->pos)
+	if (c->batch.size > evs_next_segment(p, c->pos) - c->pos ||
+	    c->batch.base_offset > EVS_OFFSET_MAX)
 		return -EIO;
 	if (c->batch.base_offset < c->expect ||
 	    (c->expect && p->durable->dense && c->batch.base_offset != c->expect))
@@ -217,6 +218,20 @@ static int evs_batch_verify(struct evs_partition *p, struct evs_cursor *c, u32 w
 		cond_resched();
 	}
 	return ~crc == want ? 0 : -EIO;
+}
+
+/* Position after the last batch of a sealed segment. */
+static u64 evs_segment_end(struct evs_partition *p, u64 pos)
+{
+	const struct evs_segment *s;
+	u64 end = 0;
+
+	rcu_read_lock();
+	s = xa_load(&p->segments, pos >> p->log.shift);
+	if (s)
+		end = min(READ_ONCE(s->end), evs_end_pos(p));
+	rcu_read_unlock();
+	return end;
 }
 
 static void evs_cursor_next_batch(struct evs_cursor *c)
@@ -258,6 +273,11 @@ static int evs_cursor_load(struct evs_partition *p, struct evs_cursor *c)
 			c->rec = 0;
 			c->expect = 0;
 		}
+		/* Behind the last batch offsets can be missing, after files were. */
+		if (unlikely(c->pos >= evs_end_pos(p))) {
+			evs_cursor_seek(c, end);
+			continue;
+		}
 		if (c->rec) {
 			if (c->offset <= c->batch.base_offset + c->batch.last_delta)
 				return 1;
@@ -282,6 +302,8 @@ static int evs_cursor_load(struct evs_partition *p, struct evs_cursor *c)
 			continue;
 		}
 		if (unlikely(!((const struct evs_batch_header *)header)->length)) {
+			if (c->view.cold && c->pos < evs_segment_end(p, c->pos))
+				return -EIO;
 			c->pos = evs_next_segment(p, c->pos);
 			continue;
 		}
@@ -527,7 +549,7 @@ int evs_cursor_locate(struct evs_partition *p, struct evs_cursor *c, u64 *pos)
 		spin_unlock(&p->lock);
 	}
 	evs_cursor_put(&probe);
-	return ret == -ENODEV || ret == -EIO ? ret : 0;
+	return ret < 0 && ret != -EPIPE ? ret : 0;
 }
 
 /**

@@ -31,8 +31,9 @@
  * @nr: how many
  * @start: the checkpoint's start offset
  * @recovery: the checkpoint's recovery point
- * @clean: nothing was written after the checkpoint
  * @foreign: there is no checkpoint: Kafka wrote this
+ * @unknown: nor is there one that makes sense: the last segment is what is read
+ * @rescan: a snapshot of producers is damaged, and an older one is used
  * @snapshot: batches below this offset are in the table of producers
  * @next: one after the last offset found
  * @newest: newest timestamp found
@@ -48,8 +49,9 @@ struct evs_recovery {
 	u32 nr;
 	u64 start;
 	u64 recovery;
-	bool clean;
 	bool foreign;
+	bool unknown;
+	bool rescan;
 	u64 snapshot;
 	u64 next;
 	s64 newest;
@@ -122,7 +124,7 @@ static int evs_scan_crc(struct evs_recovery *r, struct file *file, u64 size, u64
 static bool evs_batch_follows(const struct evs_recovery *r, const struct evs_segment *s,
 			      const struct evs_batch_info *b, u64 room)
 {
-	return b->size <= room && b->base_offset >= r->next &&
+	return b->size <= room && b->base_offset >= r->next && b->base_offset <= EVS_OFFSET_MAX &&
 	       b->base_offset + b->last_delta - s->offset <= S32_MAX;
 }
 
@@ -162,11 +164,11 @@ static int evs_scan_segment(struct evs_recovery *r, struct evs_segment *s, u64 s
 			ret = evs_index_room(x, pos, GFP_KERNEL);
 		if (ret)
 			return ret;
+		/* A batch without records has no time, whatever it says. */
 		evs_segment_index(s, x, s->pos + pos, b.base_offset, b.last_delta,
-				  b.max_timestamp);
+				  b.count ? b.max_timestamp : S64_MIN);
 		evs_producer_of(&h, &id);
 		s->producers |= id.id >= 0;
-		s->inexact |= !b.count;
 		if (id.id >= 0 && b.base_offset >= r->snapshot && !(b.attributes &
 								   EVS_ATTR_CONTROL)) {
 			ret = evs_producers_note(&r->d->producers, &id, b.base_offset,
@@ -203,6 +205,8 @@ static int evs_count_cut(struct evs_recovery *r, struct file *file, u64 from, u6
 		if (i)
 			last = pos + i;
 		pos += n;
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		cond_resched();
 	}
 	r->d->cut += last - from;
@@ -284,6 +288,8 @@ static bool evs_trust_indexes(struct evs_recovery *r, struct evs_segment *s, u64
 	if (bytes) {
 		evs_index_entry_get(entry, &offset, &pos);
 		expect = s->offset + offset;
+		if (pos >= size)
+			return false;
 	}
 
 	/* From the last entry on, headers must lead to the end. */
@@ -302,6 +308,9 @@ static bool evs_trust_indexes(struct evs_recovery *r, struct evs_segment *s, u64
 		expect = b.base_offset + b.last_delta;
 		at += b.size;
 	}
+	/* Kafka's compaction, or what was lost, leaves a gap. */
+	if (expect + 1 != next)
+		r->d->dense = false;
 	return expect < next;
 }
 
@@ -329,6 +338,7 @@ static int evs_recover_finished(struct evs_recovery *r, struct evs_segment *s, u
 	u64 size = evs_file_size(s->file), valid;
 	/* Reading it once more is little, and there it goes on. */
 	bool small = last && size <= evs_segment_size(r->p) / 4;
+	bool rescan = r->rescan && next > r->snapshot;
 	struct evs_index *x;
 	int ret;
 
@@ -336,7 +346,7 @@ static int evs_recover_finished(struct evs_recovery *r, struct evs_segment *s, u
 		return -EUCLEAN;
 	s->end = s->pos + size;
 	s->next_offset = next;
-	if (!small && evs_trust_indexes(r, s, size, next)) {
+	if (!small && !rescan && evs_trust_indexes(r, s, size, next)) {
 		x = rcu_dereference_protected(s->index, true);
 		RCU_INIT_POINTER(s->index, NULL);
 		evs_index_free(x);
@@ -356,6 +366,8 @@ static int evs_recover_finished(struct evs_recovery *r, struct evs_segment *s, u
 				r->d->store.dir.dentry, s->offset, valid);
 		if (r->next > next)
 			return -EUCLEAN;
+		if (r->next < next)
+			r->d->dense = false;
 		ret = evs_durable_finish(r->d, s);
 		if (ret)
 			return ret;
@@ -431,7 +443,7 @@ static int evs_recover_one(struct evs_recovery *r, u32 i, bool *end)
 	s = evs_recover_segment(r, i, &ret);
 	if (!s)
 		return ret;
-	if (next <= r->recovery && (!last || r->clean) && s->offset < r->recovery) {
+	if (next <= r->recovery && s->offset < r->recovery) {
 		ret = evs_recover_finished(r, s, next, last);
 		if (!ret)
 			r->d->finished = i + 1;
@@ -466,6 +478,7 @@ static int evs_recover_end(struct evs_recovery *r)
 	struct evs_durable *d = r->d;
 	struct evs_segment *s = NULL;
 	struct evs_index *x = NULL;
+	bool finished = false;
 	u64 number, pos = 0;
 	u8 *page;
 	int ret;
@@ -481,6 +494,13 @@ static int evs_recover_end(struct evs_recovery *r)
 		if (ret)
 			return ret;
 		d->finished = number + 1;
+		finished = true;
+	}
+	/* Under the recovery point's name: what comes after it is read again. */
+	if (finished || r->rescan) {
+		ret = evs_producers_write(d, number < p->next ? s->offset : r->next);
+		if (ret)
+			return ret;
 	}
 	page = (u8 *)get_zeroed_page(GFP_KERNEL);
 	if (!page)
@@ -534,7 +554,7 @@ static int evs_compare(const void *a, const void *b)
 static int evs_recover_checkpoint(struct evs_recovery *r)
 {
 	const char *slot;
-	u64 clean = 0, dense = 0;
+	u64 dense = 0;
 	ssize_t size;
 	char *buf;
 	int ret = 0;
@@ -544,6 +564,7 @@ static int evs_recover_checkpoint(struct evs_recovery *r)
 		return -ENOMEM;
 	size = evs_store_load(&r->d->store, EVS_FILE_CHECKPOINT, buf, 2 * EVS_SLOT);
 	r->d->dense = false;
+	r->unknown = true;
 	if (size == -ENOENT)
 		r->foreign = true;
 	else if (size < 0)
@@ -560,16 +581,14 @@ static int evs_recover_checkpoint(struct evs_recovery *r)
 		}
 		goto out;
 	}
+	r->unknown = false;
 	ret = evs_slot_get_u64(slot, "start-offset", &r->start);
 	if (!ret)
 		ret = evs_slot_get_u64(slot, "recovery-offset", &r->recovery);
 	if (!ret)
-		ret = evs_slot_get_u64(slot, "clean", &clean);
-	if (!ret)
 		ret = evs_slot_get_u64(slot, "dense", &dense);
-	if (ret || r->start > S64_MAX || r->recovery > S64_MAX)
+	if (ret || r->start > EVS_OFFSET_MAX || r->recovery > EVS_OFFSET_MAX)
 		ret = -EUCLEAN;
-	r->clean = clean;
 	r->d->dense = dense;
 out:
 	kvfree(buf);
@@ -579,29 +598,31 @@ out:
 /* The newest snapshot of producers that is not newer than what is finished. */
 static int evs_recover_producers(struct evs_recovery *r)
 {
-	u64 *base, best = U64_MAX;
+	u64 *base;
 	u32 i, nr;
 	int ret;
 
 	ret = evs_store_list(&r->d->store, EVS_FILE_SNAPSHOT, &base, &nr);
 	if (ret)
 		return ret;
-	for (i = 0; i < nr; i++)
-		if (base[i] <= r->recovery && (best == U64_MAX || base[i] > best))
-			best = base[i];
+	sort(base, nr, sizeof(*base), evs_compare, NULL);
+	for (i = nr; i-- && !ret;) {
+		if (base[i] > r->recovery)
+			continue;
+		ret = evs_producers_load(r->d, base[i]);
+		if (!ret) {
+			r->snapshot = base[i];
+			r->d->snapshot = base[i];
+			break;
+		}
+		if (ret == -EUCLEAN) {
+			pr_warn("evstream: %pd/%020llu.snapshot is damaged\n",
+				r->d->store.dir.dentry, base[i]);
+			r->rescan = true;
+			ret = 0;
+		}
+	}
 	kvfree(base);
-	if (best == U64_MAX)
-		return 0;
-	ret = evs_producers_load(r->d, best);
-	if (ret == -EUCLEAN) {
-		pr_warn("evstream: %pd: the snapshot of producers is damaged\n",
-			r->d->store.dir.dentry);
-		return 0;
-	}
-	if (!ret) {
-		r->snapshot = best;
-		r->d->snapshot = best;
-	}
 	return ret;
 }
 
@@ -617,8 +638,10 @@ static int evs_recover(struct evs_recovery *r)
 	if (ret)
 		return ret;
 	sort(r->base, r->nr, sizeof(*r->base), evs_compare, NULL);
+	if (r->nr && r->base[r->nr - 1] > EVS_OFFSET_MAX)
+		return -EUCLEAN;
 	/* Kafka appends to the last one only, too. */
-	if (r->foreign && r->nr)
+	if (r->unknown && r->nr)
 		r->recovery = r->base[r->nr - 1];
 	ret = evs_recover_producers(r);
 	if (ret)
@@ -631,8 +654,11 @@ static int evs_recover(struct evs_recovery *r)
 	if (ret)
 		return ret;
 	/* Offsets are never given twice, even if files were lost. */
-	if (!r->nr || r->recovery > r->next)
+	if (!r->nr || r->recovery > r->next) {
 		r->next = max3(r->next, r->recovery, r->start);
+		if (r->nr)
+			r->d->dense = false;
+	}
 	return evs_recover_end(r);
 }
 
@@ -707,9 +733,11 @@ int evs_durable_attach(struct evs_partition *p, const struct path *dir, const ch
 	ret = evs_recover(&r);
 	if (!ret)
 		ret = evs_recover_start(&r);
-	/* Before anything is appended: it is not clean any more. */
+	/* Before anything is appended behind what was found. */
 	if (!ret)
-		ret = evs_durable_checkpoint(p->durable, false);
+		ret = evs_durable_checkpoint(p->durable);
+	if (!ret)
+		ret = evs_store_probe(&p->durable->store, EVS_FILE_CHECKPOINT);
 	if (!ret)
 		ret = evs_store_sync(&p->durable->store);
 	if (!ret && p->durable->cut)
@@ -733,9 +761,11 @@ static int evs_durable_make(struct evs_partition *p, const u8 uuid[16])
 					evs_metadata_text(text, uuid));
 	/* Both slots: from now on there is room for them. */
 	if (!ret)
-		ret = evs_durable_checkpoint(d, false);
+		ret = evs_durable_checkpoint(d);
 	if (!ret)
-		ret = evs_durable_checkpoint(d, false);
+		ret = evs_durable_checkpoint(d);
+	if (!ret)
+		ret = evs_store_probe(&d->store, EVS_FILE_CHECKPOINT);
 	if (!ret)
 		ret = evs_store_sync(&d->store);
 	return ret;

@@ -8,6 +8,7 @@
 #include <linux/falloc.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/log2.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
@@ -68,6 +69,17 @@ void evs_store_unregister(void)
 {
 	destroy_workqueue(evs_errand_wq);
 	destroy_workqueue(evs_store_wq);
+}
+
+/**
+ * evs_store_settle() - what was closed is closed when this returns
+ *
+ * A worker's fput() is done a little later, and a file system could not be
+ * unmounted until then.
+ */
+void evs_store_settle(void)
+{
+	flush_delayed_fput();
 }
 
 static void evs_errand_work(struct work_struct *work)
@@ -326,6 +338,7 @@ struct evs_listing {
 	u64 *base;
 	u32 nr;
 	u32 room;
+	bool seen;
 };
 
 static bool evs_list_one(struct dir_context *ctx, const char *name, int len, loff_t pos, u64 ino,
@@ -334,6 +347,7 @@ static bool evs_list_one(struct dir_context *ctx, const char *name, int len, lof
 	struct evs_listing *l = container_of(ctx, struct evs_listing, ctx);
 	u64 base;
 
+	l->seen = true;
 	if (!evs_file_name_parse(name, len, l->ending, &base))
 		return true;
 	if (l->nr < l->room)
@@ -350,7 +364,11 @@ static int evs_store_list_into(struct evs_store *s, struct evs_listing *l)
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 	l->nr = 0;
-	ret = iterate_dir(file, &l->ctx);
+	/* Some give a part at a time. */
+	do {
+		l->seen = false;
+		ret = iterate_dir(file, &l->ctx);
+	} while (!ret && l->seen);
 	fput(file);
 	return ret;
 }
@@ -392,17 +410,33 @@ int evs_store_list(struct evs_store *s, const char *ending, u64 **base, u32 *nr)
 	return 0;
 }
 
-static void evs_store_probe(struct evs_store *s, struct file *file)
+/**
+ * evs_store_probe() - find out how files of the directory can be written
+ * @s: the store, nobody else's yet
+ * @name: a file that is there
+ *
+ * Return: 0 or a negative errno.
+ */
+int evs_store_probe(struct evs_store *s, const char *name)
 {
+	struct file *file = evs_path_open(&s->dir, name, O_RDONLY);
 	struct kstat st;
+	u32 align = 0;
+	int ret;
 
-	s->align = 0;
-	if (!(file->f_mode & FMODE_CAN_ODIRECT) ||
-	    vfs_getattr(&file->f_path, &st, STATX_DIOALIGN, AT_STATX_SYNC_AS_STAT))
-		return;
-	if ((st.result_mask & STATX_DIOALIGN) && st.dio_mem_align && st.dio_offset_align &&
-	    max(st.dio_mem_align, st.dio_offset_align) <= PAGE_SIZE)
-		s->align = max(st.dio_mem_align, st.dio_offset_align);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	ret = vfs_getattr(&file->f_path, &st, STATX_BASIC_STATS | STATX_DIOALIGN,
+			  AT_STATX_SYNC_AS_STAT);
+	if (!ret && (file->f_mode & FMODE_CAN_ODIRECT) && (st.result_mask & STATX_DIOALIGN) &&
+	    st.dio_mem_align && st.dio_offset_align)
+		/* Less than a block would be written slower. */
+		align = max3(st.dio_mem_align, st.dio_offset_align,
+			     min_t(u32, st.blksize, PAGE_SIZE));
+	if (align <= PAGE_SIZE && is_power_of_2(align))
+		s->align = align;
+	fput(file);
+	return ret;
 }
 
 /**
@@ -415,11 +449,7 @@ static void evs_store_probe(struct evs_store *s, struct file *file)
  */
 struct file *evs_store_file(struct evs_store *s, const char *name, int flags)
 {
-	struct file *file = evs_path_open(&s->dir, name, flags);
-
-	if (!IS_ERR(file))
-		evs_store_probe(s, file);
-	return file;
+	return evs_path_open(&s->dir, name, flags);
 }
 
 /**

@@ -41,6 +41,7 @@ int evs_store_register(void);
 void evs_store_unregister(void);
 
 extern struct workqueue_struct *evs_store_wq;
+void evs_store_settle(void);
 void evs_store_run(void (*fn)(void *data), void *data);
 
 /*
@@ -54,6 +55,7 @@ int evs_store_create(struct evs_store *s, const struct path *parent, const char 
 void evs_store_close(struct evs_store *s);
 int evs_store_destroy(struct evs_store *s);
 int evs_store_sync(struct evs_store *s);
+int evs_store_probe(struct evs_store *s, const char *name);
 int evs_store_list(struct evs_store *s, const char *ending, u64 **base, u32 *nr);
 
 struct file *evs_store_file(struct evs_store *s, const char *name, int flags);

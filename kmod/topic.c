@@ -179,6 +179,10 @@ static int evs_config_check(const struct evs_topic_config *c, bool durable,
 	if (c->ring_size > EVS_RING_MAX)
 		return evs_fault(fault, EVS_SET_RING_SIZE,
 				 "a ring has at most 16 TiB", -EINVAL);
+	if (c->ring_size < 2 * EVSTREAM_SEGMENT_MIN)
+		return evs_fault(fault, EVS_SET_RING_SIZE,
+				 "a ring has at least 128 KiB: two of the smallest segments",
+				 -EINVAL);
 	if (!durable && c->ring_size < 2 * c->segment_size)
 		return evs_fault(fault, EVS_SET_RING_SIZE,
 				 "the ring must hold at least two segments", -EINVAL);
@@ -276,6 +280,8 @@ static int evs_topic_kill(struct evs_topic *t, bool remove)
 		evs_partition_kill(t->partition[i], remove);
 		cond_resched();
 	}
+	if (t->place)
+		evs_store_settle();
 	evs_topic_put(t);
 	return 0;
 }
@@ -455,6 +461,8 @@ static int evs_topic_build(const struct evs_topic_config *c, struct evs_place *p
 	mutex_unlock(&evs_topics_lock);
 	if (ret) {
 		evs_topic_kill(t, place && !attach);
+		if (place && !attach)
+			evs_place_remove(place, c->name);
 		evs_topic_put(t);
 		return ret;
 	}
@@ -649,7 +657,8 @@ static int evs_topic_take_away(struct evs_topic *t, bool remove)
 
 	if (!t->place)
 		return evs_topic_kill(t, false);
-	mutex_lock(&evs_places_lock);
+	if (mutex_lock_killable(&evs_places_lock))
+		return -EINTR;
 	ret = evs_topic_kill(t, remove);
 	if (!ret && remove)
 		evs_place_remove(t->place, t->config.name);
@@ -753,8 +762,6 @@ static void evs_config_store(struct evs_topic *t, const struct evs_topic_config 
 static int evs_topic_apply(struct evs_topic *t, const struct evs_topic_config *c,
 			   const struct evs_topic_config *old)
 {
-	struct evs_limits limits;
-	u32 i;
 	int ret;
 
 	evs_config_store(t, c);
@@ -767,10 +774,17 @@ static int evs_topic_apply(struct evs_topic *t, const struct evs_topic_config *c
 			return ret;
 		}
 	}
+	return 0;
+}
+
+static void evs_topic_limit(struct evs_topic *t, const struct evs_topic_config *c)
+{
+	struct evs_limits limits;
+	u32 i;
+
 	evs_config_limits(c, &limits);
 	for (i = 0; i < t->partitions; i++)
 		evs_partition_configure(t->partition[i], &limits);
-	return 0;
 }
 
 /**
@@ -789,6 +803,7 @@ int evs_topic_set(struct evs_topic *t, const struct evs_topic_config *cfg, u32 s
 		  struct evs_fault *fault)
 {
 	struct evs_topic_config *c, *old;
+	bool stored = false;
 	int ret;
 
 	*fault = (struct evs_fault){};
@@ -807,8 +822,10 @@ int evs_topic_set(struct evs_topic *t, const struct evs_topic_config *cfg, u32 s
 	old = c + 1;
 
 	/* Nobody else changes a durable topic meanwhile. */
-	if (t->place)
-		mutex_lock(&evs_places_lock);
+	if (t->place && mutex_lock_killable(&evs_places_lock)) {
+		kfree(c);
+		return -EINTR;
+	}
 	mutex_lock(&evs_topics_lock);
 	ret = t->dead ? -ENOENT : 0;
 	*old = t->config;
@@ -827,12 +844,18 @@ int evs_topic_set(struct evs_topic *t, const struct evs_topic_config *cfg, u32 s
 			evs_fault(fault, EVS_SET_DIR, "its configuration cannot be written", ret);
 			goto out;
 		}
+		stored = true;
 	}
 	ret = evs_topic_apply(t, c, old);
+	if (!ret && !t->place)
+		evs_topic_limit(t, c);
 out:
 	mutex_unlock(&evs_topics_lock);
-	if (ret && t->place && !t->dead)
+	if (ret && stored)
 		evs_place_store(t->place, old);
+	/* Here, since it may wait for a disk. */
+	if (!ret && t->place)
+		evs_topic_limit(t, c);
 	if (t->place)
 		mutex_unlock(&evs_places_lock);
 	kfree(c);
@@ -957,17 +980,20 @@ const char *evs_topic_dir(const struct evs_topic *t)
  * @partition: which one
  * @st: out
  *
- * Return: 0, or -ENXIO: there is no such partition.
+ * Return: 0; -ENXIO: there is no such partition; -EINTR.
  */
 int evs_topic_partition_stat(struct evs_topic *t, u32 partition, struct evs_partition_stat *st)
 {
 	struct evs_partition_counters c;
 	struct evs_partition *p;
+	int ret;
 
 	if (partition >= t->partitions)
 		return -ENXIO;
 	p = t->partition[partition];
-	evs_partition_counters(p, &c);
+	ret = evs_partition_counters(p, &c);
+	if (ret)
+		return ret;
 	*st = (struct evs_partition_stat){
 		.start_offset = c.start_offset,
 		.end_offset = c.end_offset,
