@@ -261,13 +261,6 @@ static int evs_place_look(struct evs_place *place, const char *topic, u32 partit
 	kfree(dir);
 	if (ret)
 		return ret;
-	/* Ours, but its configuration is missing: its creation was cut short. */
-	file = evs_store_file(&s, EVS_FILE_CHECKPOINT, O_RDONLY);
-	if (!IS_ERR(file)) {
-		fput(file);
-		ret = -EUCLEAN;
-		goto close;
-	}
 	ret = evs_store_list(&s, EVS_FILE_LOG, &base, &nr);
 	if (ret)
 		goto close;
@@ -293,8 +286,7 @@ close:
  * @partitions: how many there are, out
  * @largest: bytes of its largest segment, out
  *
- * Return: 0; -ENOENT: there is none; -EUCLEAN: it is one of ours; or another
- * negative errno.
+ * Return: 0; -ENOENT: there is none; or another negative errno.
  */
 int evs_place_find(struct evs_place *place, const char *topic, u32 *partitions, u64 *largest)
 {

@@ -18,6 +18,7 @@
 #include "partition.h"
 #include "place.h"
 #include "route.h"
+#include "store.h"
 #include "topic.h"
 
 #define EVS_SEGMENT_DEFAULT	SZ_4M
@@ -373,6 +374,10 @@ static int evs_topic_make_files(struct evs_topic *t, struct evs_fault *fault)
 	u32 i;
 	int ret;
 
+	/* First: with it, but without all its partitions, a topic is not taken for whole. */
+	ret = evs_place_store(place, &t->config);
+	if (ret)
+		return evs_fault(fault, EVS_SET_DIR, "its configuration cannot be written", ret);
 	for (i = 0; i < t->partitions; i++) {
 		char *name = evs_place_partition(t->config.name, i);
 
@@ -387,10 +392,10 @@ static int evs_topic_make_files(struct evs_topic *t, struct evs_fault *fault)
 					 "the partitions' directories cannot be made", ret);
 		cond_resched();
 	}
-	/* Last: a topic with its configuration is whole. */
-	ret = evs_place_store(place, &t->config);
+	/* Their directories' names are on stable storage, too. */
+	ret = evs_path_sync(&place->dir);
 	if (ret)
-		return evs_fault(fault, EVS_SET_DIR, "its configuration cannot be written", ret);
+		return evs_fault(fault, EVS_SET_DIR, "the directory cannot be synced", ret);
 	return 0;
 }
 
@@ -565,9 +570,6 @@ static int evs_config_foreign(struct evs_topic_config *c, struct evs_place *plac
 	ret = evs_place_find(place, c->name, &c->partitions, &largest);
 	if (ret == -ENOENT)
 		return evs_fault(fault, 0, "no such topic in the directory", ret);
-	if (ret == -EUCLEAN)
-		return evs_fault(fault, EVS_SET_DIR,
-				 "its configuration is missing: it was not created to the end", ret);
 	if (ret == -EBUSY)
 		return evs_fault(fault, EVS_SET_DIR, "the directory is in use by another topic",
 				 ret);
