@@ -526,10 +526,14 @@ static void evs_durable_later(struct evs_durable *d, u64 ms)
 		queue_delayed_work(evs_store_wq, &d->timer, msecs_to_jiffies(ms));
 }
 
-/* At that time, however far off the timer is. */
+/* At that time at the latest, however far off the timer is. */
 static void evs_durable_at_last(struct evs_durable *d, u64 ms)
 {
-	if (!READ_ONCE(d->stopped))
+	unsigned long at = jiffies + msecs_to_jiffies(ms);
+
+	if (READ_ONCE(d->stopped))
+		return;
+	if (!delayed_work_pending(&d->timer) || time_after(d->timer.timer.expires, at))
 		mod_delayed_work(evs_store_wq, &d->timer, msecs_to_jiffies(ms));
 }
 

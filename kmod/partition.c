@@ -476,6 +476,29 @@ bool evs_partition_writable(struct evs_partition *p)
 	       round_up(pos, evs_segment_size(p)) - pos >= PAGE_SIZE;
 }
 
+/* Whether the oldest segment holds nothing any more. */
+static bool evs_oldest_spent(struct evs_partition *p)
+{
+	struct evs_segment *after;
+	bool spent;
+
+	if (!evs_oldest_sealed(p))
+		return false;
+	/* Both ends as of one moment: a record may just be published. */
+	spin_lock(&p->lock);
+	after = p->first + 1 < p->next ? evs_segment_of(p, p->first + 1) : NULL;
+	spent = evs_oldest_droppable(p) &&
+		(after ? after->offset : p->end_offset) <= p->start_offset;
+	spin_unlock(&p->lock);
+	return spent;
+}
+
+static void evs_drop_spent(struct evs_partition *p)
+{
+	while (evs_oldest_spent(p))
+		evs_drop_oldest(p);
+}
+
 static void evs_expire_work(struct work_struct *work)
 {
 	struct evs_partition *p = container_of(to_delayed_work(work), struct evs_partition, expire);
@@ -484,6 +507,11 @@ static void evs_expire_work(struct work_struct *work)
 	bool dropped = false;
 
 	mutex_lock(&p->grow);
+	if (p->durable && !READ_ONCE(p->dead)) {
+		/* When it was attached they may have been over it. */
+		evs_drop_by_bytes(p);
+		evs_drop_spent(p);
+	}
 	while (keep && !READ_ONCE(p->dead) && p->first < p->next) {
 		struct evs_segment *s = evs_segment_of(p, p->first);
 		s64 newest = READ_ONCE(s->newest);
@@ -511,29 +539,6 @@ static void evs_expire_work(struct work_struct *work)
 	mutex_unlock(&p->grow);
 	if (dropped)
 		evs_partition_wake(p);
-}
-
-/* Whether the oldest segment holds nothing any more. */
-static bool evs_oldest_spent(struct evs_partition *p)
-{
-	struct evs_segment *after;
-	bool spent;
-
-	if (!evs_oldest_sealed(p))
-		return false;
-	/* Both ends as of one moment: a record may just be published. */
-	spin_lock(&p->lock);
-	after = p->first + 1 < p->next ? evs_segment_of(p, p->first + 1) : NULL;
-	spent = evs_oldest_droppable(p) &&
-		(after ? after->offset : p->end_offset) <= p->start_offset;
-	spin_unlock(&p->lock);
-	return spent;
-}
-
-static void evs_drop_spent(struct evs_partition *p)
-{
-	while (evs_oldest_spent(p))
-		evs_drop_oldest(p);
 }
 
 /**

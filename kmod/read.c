@@ -522,7 +522,7 @@ ssize_t evs_cursor_read_single(struct evs_partition *p, struct evs_cursor *c, vo
  * @pos: position of the batch that holds its offset; of the log's end where that
  *	is not there yet, of its start where it is gone
  *
- * Return: 0, -ENODEV or -EIO.
+ * Return: 0, -ENODEV, -EIO, -ENOMEM or -EINTR.
  */
 int evs_cursor_locate(struct evs_partition *p, struct evs_cursor *c, u64 *pos)
 {
@@ -538,7 +538,7 @@ int evs_cursor_locate(struct evs_partition *p, struct evs_cursor *c, u64 *pos)
 		} else if (ret == 0) {
 			/* The end's position is the offset's only if it is not there still. */
 			spin_lock(&p->lock);
-			later = p->end_offset > c->offset;
+			later = p->end_offset > probe.offset;
 			*pos = p->end_pos;
 			spin_unlock(&p->lock);
 		}
