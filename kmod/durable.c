@@ -2,8 +2,8 @@
 /*
  * A durable partition: writes its log into files, and says up to where.
  *
- * One work item per partition writes what is published, in order, each byte from
- * the log's own folios; syncs it when somebody waits or a limit is reached, all
+ * A work item per partition, or who waits for it, writes what is published, in
+ * order, each byte from the log's own folios; syncs it when somebody waits or a limit is reached, all
  * who wait at once; and gives a sealed segment its exact size and its indexes.
  * Until that is done a segment is not dropped, and recovery reads all of it.
  */
@@ -13,6 +13,7 @@
 #include <linux/fs.h>
 #include <linux/lockdep.h>
 #include <linux/pagemap.h>
+#include <linux/resource.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -476,13 +477,15 @@ static void evs_durable_clear(struct evs_durable *d, bool remove)
 	}
 }
 
-static int evs_durable_pass(struct evs_durable *d)
+/* Writes what is published, and syncs it where somebody waits or it is due. */
+static int evs_durable_write_out(struct evs_durable *d)
 {
 	struct evs_partition *p = d->p;
 	u64 end, end_offset;
 	bool sync;
 	int ret;
 
+	lockdep_assert_held(&d->pass);
 	if (d->error)
 		return d->error;
 	spin_lock(&p->lock);
@@ -495,6 +498,13 @@ static int evs_durable_pass(struct evs_durable *d)
 	ret = evs_durable_write(d, end);
 	if (!ret && sync && d->durable < end)
 		ret = evs_durable_sync(d, end, end_offset);
+	return ret;
+}
+
+static int evs_durable_pass(struct evs_durable *d)
+{
+	int ret = evs_durable_write_out(d);
+
 	if (!ret)
 		ret = evs_durable_finish_sealed(d);
 	if (!ret && d->checkpoint_due)
@@ -537,9 +547,9 @@ static void evs_durable_at_last(struct evs_durable *d, u64 ms)
 		mod_delayed_work(evs_store_wq, &d->timer, msecs_to_jiffies(ms));
 }
 
-static void evs_durable_work(struct work_struct *work)
+/* A pass, of which somebody may wait for the end. */
+static int evs_durable_run(struct evs_durable *d, int (*pass)(struct evs_durable *d))
 {
-	struct evs_durable *d = container_of(work, struct evs_durable, work);
 	const struct cred *old = override_creds(d->store.cred);
 	unsigned int throttled = current->flags & PF_LOCAL_THROTTLE;
 	int ret;
@@ -547,7 +557,7 @@ static void evs_durable_work(struct work_struct *work)
 	/* Its writes make our pages clean: it must not wait until they are. */
 	current->flags |= PF_LOCAL_THROTTLE;
 	WRITE_ONCE(d->started, d->started + 1);
-	ret = evs_durable_pass(d);
+	ret = pass(d);
 	if (ret == -ENOMEM || evs_is_full(ret)) {
 		WRITE_ONCE(d->full, ret);
 		evs_durable_at_last(d, EVS_RETRY_MS);
@@ -555,22 +565,60 @@ static void evs_durable_work(struct work_struct *work)
 		evs_durable_fail(d, ret);
 	} else {
 		WRITE_ONCE(d->full, 0);
-		evs_durable_settle(d);
 	}
-	evs_durable_clear(d, true);
 	/* Pairs with the acquire in evs_sync_ended(). */
 	smp_store_release(&d->ended, d->started);
-	wake_up_all(&d->wait);
+	if (ret)
+		wake_up_all(&d->wait);
 	evs_partition_wake(d->p);
 	if (!throttled)
 		current->flags &= ~PF_LOCAL_THROTTLE;
 	revert_creds(old);
+	return ret;
+}
+
+static void evs_durable_work(struct work_struct *work)
+{
+	struct evs_durable *d = container_of(work, struct evs_durable, work);
+	const struct cred *old;
+
+	mutex_lock(&d->pass);
+	if (!evs_durable_run(d, evs_durable_pass) && READ_ONCE(d->settle)) {
+		WRITE_ONCE(d->settle, false);
+		evs_durable_settle(d);
+	}
+	old = override_creds(d->store.cred);
+	evs_durable_clear(d, true);
+	revert_creds(old);
+	mutex_unlock(&d->pass);
+}
+
+/*
+ * Who waits writes and syncs itself where nobody does: to have it done costs as
+ * much as doing it. Not where its own limits could end the writing for all, nor
+ * what else a pass may do.
+ */
+static void evs_durable_lead(struct evs_durable *d)
+{
+	if (!d->store.align || rlimit(RLIMIT_FSIZE) != RLIM_INFINITY || !mutex_trylock(&d->pass))
+		return;
+	if (!READ_ONCE(d->stopped)) {
+		struct evs_segment *s;
+
+		evs_durable_run(d, evs_durable_write_out);
+		/* Segments to finish, and those who came meanwhile, are the worker's. */
+		s = evs_durable_at(d, d->finished << d->p->log.shift);
+		if (READ_ONCE(d->wanted) > d->durable || (s && READ_ONCE(s->end) != U64_MAX))
+			evs_durable_flush(d->p, false);
+	}
+	mutex_unlock(&d->pass);
 }
 
 static void evs_durable_timer(struct work_struct *work)
 {
 	struct evs_durable *d = container_of(to_delayed_work(work), struct evs_durable, timer);
 
+	WRITE_ONCE(d->settle, true);
 	evs_durable_flush(d->p, true);
 }
 
@@ -697,6 +745,9 @@ int evs_partition_sync(struct evs_partition *p, u64 end)
 	d->wanted = max(d->wanted, end);
 	pass = d->started + 1;
 	spin_unlock(&p->lock);
+	evs_durable_lead(d);
+	if (READ_ONCE(d->durable) >= end)
+		return 0;
 	evs_durable_flush(p, false);
 	if (wait_event_killable(d->wait, evs_sync_ended(d, end, pass)))
 		return -EINTR;
@@ -716,6 +767,7 @@ static int evs_durable_writepages(struct evs_log *log, struct writeback_control 
 
 	if (READ_ONCE(d->stopped))
 		return 0;
+	WRITE_ONCE(d->settle, true);
 	if (wbc->sync_mode == WB_SYNC_ALL)
 		return evs_partition_sync(p, evs_end_pos(p));
 	evs_durable_flush(p, false);
@@ -1017,7 +1069,7 @@ static int evs_durable_wait(struct evs_partition *p, unsigned int flags)
 		return -EAGAIN;
 	evs_durable_flush(p, false);
 	mutex_unlock(&p->grow);
-	ret = wait_event_interruptible(d->wait, READ_ONCE(p->dead) || READ_ONCE(d->error) ||
+	ret = wait_event_interruptible(p->wait, READ_ONCE(p->dead) || READ_ONCE(d->error) ||
 				       READ_ONCE(d->stopped) || READ_ONCE(d->ended) >= pass);
 	mutex_lock(&p->grow);
 	return ret;
@@ -1149,6 +1201,7 @@ int evs_durable_new(struct evs_partition *p)
 	INIT_WORK(&d->work, evs_durable_work);
 	INIT_DELAYED_WORK(&d->timer, evs_durable_timer);
 	init_waitqueue_head(&d->wait);
+	mutex_init(&d->pass);
 	mutex_init(&d->map);
 	INIT_LIST_HEAD(&d->gone);
 	evs_producers_init(&d->producers);
@@ -1223,6 +1276,7 @@ static void evs_durable_close(void *data)
 	const struct cred *old = override_creds(d->store.cred);
 	int ret = d->error;
 
+	mutex_lock(&d->pass);
 	if (!ret) {
 		ret = evs_durable_pass(d);
 		/* Also one that is empty gets its size. */
@@ -1236,6 +1290,7 @@ static void evs_durable_close(void *data)
 	}
 	evs_durable_clear(d, true);
 	d->full = ret;
+	mutex_unlock(&d->pass);
 	revert_creds(old);
 }
 
@@ -1264,6 +1319,9 @@ int evs_durable_stop(struct evs_partition *p, bool remove)
 	WRITE_ONCE(d->stopped, true);
 	disable_delayed_work_sync(&d->timer);
 	disable_work_sync(&d->work);
+	/* Nobody leads any more. */
+	mutex_lock(&d->pass);
+	mutex_unlock(&d->pass);
 	wake_up_all(&d->wait);
 	if (!d->store.cred)
 		return 0;

@@ -3,9 +3,10 @@
  * What a partition has when its log is kept in files: who writes them, up to
  * where they are written and on stable storage, and what is found in them again.
  *
- * Lock order, beside that of partition.h: a worker of evs_store_wq takes no lock
- * but evs_partition.lock, and evs_partition.grow where it drops segments, and
- * whoever holds evs_partition.grow may wait for an errand, but not for @work.
+ * Lock order, beside that of partition.h:
+ *	evs_durable.pass	what is published is written
+ *	  evs_partition.grow	where segments are dropped
+ * Whoever holds evs_partition.grow may wait for an errand, but not for a pass.
  */
 #ifndef EVSTREAM_DURABLE_H
 #define EVSTREAM_DURABLE_H
@@ -27,15 +28,17 @@
  * struct evs_durable - the files' side of a partition
  * @p: the partition
  * @store: its directory
- * @work: writes, syncs and finishes; the only one that changes the files' bytes
+ * @work: writes, syncs and finishes
  * @timer: has @work sync
+ * @pass: see there
  * @wait: for @durable and @error to change
  * @map: see there
- * @written: below it all bytes are in the files; changed by @work
- * @durable: below it all bytes are on stable storage; changed by @work
+ * @written: below it all bytes are in the files; changed under @pass
+ * @durable: below it all bytes are on stable storage; changed under @pass
  * @durable_offset: the offset that belongs to it
  * @wanted: somebody waits for it to be durable; evs_partition.lock
  * @due: a sync is due; evs_partition.lock
+ * @settle: the tail should be clean after the next pass
  * @clean: the tail's folio is not dirty; evs_partition.lock
  * @checkpoint_due: what the checkpoint tells has changed
  * @dir_dirty: the directory has a new entry that is not on stable storage
@@ -44,7 +47,7 @@
  * @dense: no offset is missing between batches, as Kafka's compaction leaves them
  * @error: negative errno that has ended the writing for good, else 0
  * @full: -ENOSPC or -EDQUOT of the last pass, else 0
- * @started: passes of @work begun
+ * @started: passes begun
  * @ended: number of the last one that has ended
  * @synced: number of the first segment that may have bytes to sync
  * @finished: number of the first segment that is not exactly as Kafka's and on
@@ -63,6 +66,7 @@ struct evs_durable {
 	struct evs_store store;
 	struct work_struct work;
 	struct delayed_work timer;
+	struct mutex pass;		/* one at a time writes: @work, or who waits for it */
 	wait_queue_head_t wait;
 	struct mutex map;		/* serialises maps of the control page */
 	u64 written;
@@ -70,6 +74,7 @@ struct evs_durable {
 	u64 durable_offset;
 	u64 wanted;
 	bool due;
+	bool settle;
 	bool clean;
 	bool checkpoint_due;
 	bool dir_dirty;

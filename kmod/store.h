@@ -3,10 +3,11 @@
  * Files below a durable partition: opening, reading, writing and removing them.
  * Knows directories and files, nothing of positions or records.
  *
- * Whatever changes a file system is done by a worker of the module: a producer's
- * limits, signals and cgroups must not decide over everybody's records, and no
- * lock of a file system is taken under one of ours. It is done with the
- * credentials of whoever created or attached the topic.
+ * Whatever changes a file system is done by a worker of the module, but for the
+ * writing and syncing that a producer waits for: nobody's limits and signals must
+ * decide over everybody's records, and no lock of a file system is taken under one
+ * that mmap_lock is held over. It is done with the credentials of whoever created
+ * or attached the topic.
  */
 #ifndef EVSTREAM_STORE_H
 #define EVSTREAM_STORE_H
