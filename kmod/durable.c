@@ -872,6 +872,30 @@ static bool evs_lookup_fits(struct evs_partition *p, u64 pos, u64 end, u64 last)
 	return fits;
 }
 
+/* Whether the batch that ends with @last, at or behind @pos, has that time. */
+static bool evs_lookup_time_fits(struct evs_partition *p, u64 pos, u64 end, u64 last, s64 time)
+{
+	struct evs_view view = {};
+	u8 header[EVS_BATCH_HEADER];
+	struct evs_batch_info b;
+	bool fits = false;
+
+	while (end - pos > sizeof(header) &&
+	       !evs_view_read(&p->log, &view, pos, header, sizeof(header)) &&
+	       !evs_batch_header_get(header, &b) && b.size <= end - pos) {
+		if (b.base_offset + b.last_delta >= last) {
+			fits = b.base_offset + b.last_delta == last && b.max_timestamp == time;
+			break;
+		}
+		pos += b.size;
+		if (fatal_signal_pending(current))
+			break;
+		cond_resched();
+	}
+	evs_view_put(&view);
+	return fits;
+}
+
 /**
  * evs_durable_lookup() - look into a finished segment's index files
  * @p: the partition
@@ -891,8 +915,8 @@ int evs_durable_lookup(struct evs_partition *p, u64 number, u64 offset, s64 time
 	const struct evs_segment *s;
 	const struct cred *old;
 	struct evs_store store;
-	u64 base, end, last;
-	s64 time;
+	u64 base, start, end, last;
+	s64 time = S64_MAX;
 	u32 rel, at;
 
 	rcu_read_lock();
@@ -906,9 +930,10 @@ int evs_durable_lookup(struct evs_partition *p, u64 number, u64 offset, s64 time
 	get_cred(store.cred);
 	path_get(&store.dir);
 	base = s->offset;
-	*pos = s->pos;
+	start = s->pos;
 	end = READ_ONCE(s->end);
 	rcu_read_unlock();
+	*pos = start;
 
 	old = override_creds(store.cred);
 	if (timestamp != S64_MAX) {
@@ -919,13 +944,15 @@ int evs_durable_lookup(struct evs_partition *p, u64 number, u64 offset, s64 time
 		evs_timeindex_entry_get(entry, &time, &rel);
 		offset = base + rel;
 	}
-	if (!evs_lookup_file(&store, base, EVS_FILE_INDEX, EVS_INDEX_ENTRY, evs_offset_before,
-			     min_t(u64, offset - base, U32_MAX), entry))
-		goto out;
-	evs_index_entry_get(entry, &rel, &at);
-	last = base + rel;
-	if (at < end - *pos && evs_lookup_fits(p, *pos + at, end, last))
-		*pos += at;
+	if (evs_lookup_file(&store, base, EVS_FILE_INDEX, EVS_INDEX_ENTRY, evs_offset_before,
+			    min_t(u64, offset - base, U32_MAX), entry)) {
+		evs_index_entry_get(entry, &rel, &at);
+		last = base + rel;
+		if (at < end - start && evs_lookup_fits(p, start + at, end, last))
+			*pos = start + at;
+	}
+	if (timestamp != S64_MAX && !evs_lookup_time_fits(p, *pos, end, offset, time))
+		*pos = start;
 out:
 	revert_creds(old);
 	path_put(&store.dir);

@@ -180,6 +180,12 @@ static int evs_header_at(struct evs_partition *p, struct evs_cursor *c, u8 *buf,
 	return evs_view_read(&p->log, &c->view, c->pos, buf, EVS_BATCH_HEADER);
 }
 
+/* Whether a batch that is missing was lost, and not compacted away by Kafka. */
+static bool evs_dense(const struct evs_partition *p)
+{
+	return p->durable && p->durable->dense;
+}
+
 /* What is in memory was made here; what was read back may be anything. */
 static int evs_corrupt(const struct evs_partition *p)
 {
@@ -199,8 +205,7 @@ static int evs_batch_verify(struct evs_partition *p, struct evs_cursor *c, u32 w
 	if (c->batch.size > evs_next_segment(p, c->pos) - c->pos ||
 	    c->batch.base_offset > EVS_OFFSET_MAX)
 		return -EIO;
-	if (c->batch.base_offset < c->expect ||
-	    (c->expect && p->durable->dense && c->batch.base_offset != c->expect))
+	if (c->batch.base_offset < c->expect)
 		return -EIO;
 	if (c->batch.base_offset + c->batch.last_delta >= evs_end_offset(p))
 		return -EIO;
@@ -275,6 +280,8 @@ static int evs_cursor_load(struct evs_partition *p, struct evs_cursor *c)
 		}
 		/* Behind the last batch offsets can be missing, after files were. */
 		if (unlikely(c->pos >= evs_end_pos(p))) {
+			if (evs_dense(p))
+				return -EIO;
 			evs_cursor_seek(c, end);
 			continue;
 		}
@@ -315,6 +322,13 @@ static int evs_cursor_load(struct evs_partition *p, struct evs_cursor *c)
 			ret = evs_batch_verify(p, c, be32_to_cpu(h->crc));
 			if (ret)
 				return ret;
+		}
+		/* What is wanted was there, and is lost; or was just dropped. */
+		if (unlikely(c->offset < c->batch.base_offset) && evs_dense(p)) {
+			smp_rmb();
+			if (READ_ONCE(p->start_offset) <= c->offset)
+				return -EIO;
+			continue;
 		}
 		c->rec = c->pos + EVS_BATCH_HEADER;
 	}

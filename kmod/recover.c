@@ -308,9 +308,6 @@ static bool evs_trust_indexes(struct evs_recovery *r, struct evs_segment *s, u64
 		expect = b.base_offset + b.last_delta;
 		at += b.size;
 	}
-	/* Kafka's compaction, or what was lost, leaves a gap. */
-	if (expect + 1 != next)
-		r->d->dense = false;
 	return expect < next;
 }
 
@@ -325,9 +322,32 @@ static int evs_recover_insert(struct evs_recovery *r, struct evs_segment *s, u32
 	return 0;
 }
 
+/* Lets a segment end with its @valid bytes, behind which there is nothing of the log. */
+static int evs_recover_cut(struct evs_recovery *r, struct evs_segment *s, u64 valid)
+{
+	u64 size = evs_file_size(s->file);
+	int ret = 0;
+
+	if (valid < size)
+		ret = evs_count_cut(r, s->file, valid, size);
+	/* What was cut off must not come back behind what is appended next. */
+	if (!ret && valid < size)
+		ret = evs_file_truncate(s->file, valid);
+	if (!ret)
+		ret = vfs_fsync(s->file, 0);
+	if (ret)
+		return ret;
+	s->end = s->pos + valid;
+	s->next_offset = r->next;
+	s->reserved = s->end;
+	r->bytes += valid;
+	return 0;
+}
+
 /*
- * A segment before the recovery point. Nothing is cut off there, whatever is
- * found: it was whole once, and what is behind a damaged batch may still be.
+ * A segment before the recovery point. What is behind a damaged batch is not cut
+ * off: it was whole once, and may still be. Only where all that was there then is
+ * found, what follows it is not of the log, or came later.
  *
  * Return: 0; 1: it has its index in memory and can be appended to; or a negative
  * errno.
@@ -344,60 +364,46 @@ static int evs_recover_finished(struct evs_recovery *r, struct evs_segment *s, u
 
 	if (size > evs_segment_size(r->p))
 		return -EUCLEAN;
-	s->end = s->pos + size;
-	s->next_offset = next;
 	if (!small && !rescan && evs_trust_indexes(r, s, size, next)) {
 		x = rcu_dereference_protected(s->index, true);
 		RCU_INIT_POINTER(s->index, NULL);
 		evs_index_free(x);
-	} else {
-		s->newest = S64_MIN;
-		s->newest_offset = s->offset;
-		ret = evs_scan_segment(r, s, size, &valid);
-		if (ret)
-			return ret;
-		if (small && valid == size && r->next == next) {
-			s->reserved = s->end;
-			r->bytes += size;
-			return 1;
-		}
-		if (valid < size)
-			pr_warn("evstream: %pd/%020llu.log: a damaged batch at %llu\n",
-				r->d->store.dir.dentry, s->offset, valid);
-		if (r->next > next)
-			return -EUCLEAN;
-		if (r->next < next)
-			r->d->dense = false;
-		ret = evs_durable_finish(r->d, s);
-		if (ret)
-			return ret;
+		goto whole;
 	}
+	s->newest = S64_MIN;
+	s->newest_offset = s->offset;
+	ret = evs_scan_segment(r, s, size, &valid);
+	if (ret)
+		return ret;
+	if (r->next > next && !last)
+		return -EUCLEAN;
+	if (r->next >= next) {
+		ret = evs_recover_cut(r, s, valid);
+		if (ret || last)
+			return ret ? ret : 1;
+		return evs_durable_finish(r->d, s);
+	}
+	pr_warn("evstream: %pd/%020llu.log: records are missing from offset %llu on\n",
+		r->d->store.dir.dentry, s->offset, r->next);
+	s->end = s->pos + size;
+	ret = evs_durable_finish(r->d, s);
+	if (ret)
+		return ret;
+whole:
+	s->end = s->pos + size;
+	s->next_offset = next;
 	r->next = next;
 	r->bytes += size;
 	return 0;
 }
 
-/* A segment at or behind the recovery point: its valid bytes. */
-static int evs_recover_tail(struct evs_recovery *r, struct evs_segment *s, u64 *valid)
+/* A segment at or behind the recovery point. */
+static int evs_recover_tail(struct evs_recovery *r, struct evs_segment *s)
 {
-	u64 size = evs_file_size(s->file);
-	int ret;
+	u64 valid;
+	int ret = evs_scan_segment(r, s, evs_file_size(s->file), &valid);
 
-	ret = evs_scan_segment(r, s, size, valid);
-	if (!ret && *valid < size)
-		ret = evs_count_cut(r, s->file, *valid, size);
-	/* What was cut off must not come back behind what is appended next. */
-	if (!ret && *valid < size)
-		ret = evs_file_truncate(s->file, *valid);
-	if (!ret)
-		ret = vfs_fsync(s->file, 0);
-	if (ret)
-		return ret;
-	s->end = s->pos + *valid;
-	s->next_offset = r->next;
-	s->reserved = s->end;
-	r->bytes += *valid;
-	return 0;
+	return ret ? ret : evs_recover_cut(r, s, valid);
 }
 
 /* Removes the segments from @i on, which came after the end of the log. */
@@ -436,7 +442,7 @@ static int evs_recover_remove(struct evs_recovery *r, u32 i)
 static int evs_recover_one(struct evs_recovery *r, u32 i, bool *end)
 {
 	bool last = i + 1 == r->nr;
-	u64 next = last ? r->recovery : r->base[i + 1], valid;
+	u64 next = last ? r->recovery : r->base[i + 1];
 	struct evs_segment *s;
 	int ret = 0;
 
@@ -450,7 +456,7 @@ static int evs_recover_one(struct evs_recovery *r, u32 i, bool *end)
 		else if (ret == 1)
 			ret = 0;
 	} else {
-		ret = evs_recover_tail(r, s, &valid);
+		ret = evs_recover_tail(r, s);
 		/*
 		 * The next one may have come to the disk before the last of this one;
 		 * the room reserved behind that may still be there.
@@ -654,11 +660,8 @@ static int evs_recover(struct evs_recovery *r)
 	if (ret)
 		return ret;
 	/* Offsets are never given twice, even if files were lost. */
-	if (!r->nr || r->recovery > r->next) {
+	if (!r->nr || r->recovery > r->next)
 		r->next = max3(r->next, r->recovery, r->start);
-		if (r->nr)
-			r->d->dense = false;
-	}
 	return evs_recover_end(r);
 }
 
