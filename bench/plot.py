@@ -17,10 +17,14 @@ OURS, OTHERS = "#2563eb", "#94a3b8"
 # A group of bars has a scale of its own: what to compare stands together.
 GROUPS = [
     ("Append 100 bytes, one write() each", 100,
-     [("evstream", "write/topic"), ("pipe", "write/pipe"), ("tmpfs, O_APPEND", "write/tmpfs"),
+     [("evstream", "write/topic"), ("evstream, durable", "write/durable"), ("pipe", "write/pipe"),
+      ("tmpfs, O_APPEND", "write/tmpfs"), ("ext4, O_APPEND", "write/ext4"),
       ("/dev/null", "write/null")]),
     ("Append 64 KiB, one write() each", 65536,
-     [("evstream", "write/topic"), ("pipe", "write/pipe"), ("tmpfs, O_APPEND", "write/tmpfs")]),
+     [("evstream", "write/topic"), ("evstream, durable", "write/durable"), ("pipe", "write/pipe"),
+      ("tmpfs, O_APPEND", "write/tmpfs"), ("ext4, O_APPEND", "write/ext4")]),
+    ("Append 100 bytes, on the disk when it returns (a disk of memory)", 100,
+     [("evstream, O_DSYNC", "dsync/durable"), ("ext4, write() + fdatasync()", "dsync/ext4")]),
     ("Read 100 bytes", 100,
      [("evstream, mmap", "next/mmap"), ("evstream, read()", "read/topic"),
       ("pipe, read()", "read/pipe")]),
@@ -65,7 +69,7 @@ def main():
         out.write(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}"'
                   f' width="{WIDTH}" height="{height:.0f}" role="img"'
                   ' font-family="system-ui, sans-serif">\n'
-                  "<title>What a call costs in instructions: evstream, pipes, tmpfs</title>\n"
+                  "<title>What a call costs in instructions: evstream, pipes, files</title>\n"
                   f'<rect width="{WIDTH}" height="{height:.0f}" fill="#ffffff"/>\n')
         out.write("\n".join(lines) + "\n</svg>\n")
 

@@ -119,12 +119,15 @@ static inline int __evs_remove(const struct path *path, bool dir)
 	int ret;
 
 	inode_lock_nested(inode, I_MUTEX_PARENT);
+	/* One reference more than the file's, or d_delete() takes its inode away. */
+	dget(path->dentry);
 	if (path->dentry->d_parent != parent || d_unhashed(path->dentry))
 		ret = -ENOENT;
 	else if (dir)
 		ret = vfs_rmdir(idmap, inode, path->dentry);
 	else
 		ret = vfs_unlink(idmap, inode, path->dentry, NULL);
+	dput(path->dentry);
 	inode_unlock(inode);
 	dput(parent);
 	return ret;
