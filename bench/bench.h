@@ -28,7 +28,7 @@ void report(const char *name, size_t size, double value, const char *unit);
 __attribute__((format(printf, 1, 2))) void run(const char *format, ...);
 
 /* Clean pages, dentries and inodes go. */
-void drop_caches(void);
+void drop_clean(void);
 
 /*
  * Asks the control plane: EVSTREAM_CMD_@cmd for the topic @name; @partitions 0, @dir

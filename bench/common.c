@@ -45,7 +45,7 @@ void run(const char *format, ...)
 	}
 }
 
-void drop_caches(void)
+void drop_clean(void)
 {
 	FILE *f = fopen("/proc/sys/vm/drop_caches", "w");
 

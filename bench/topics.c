@@ -40,7 +40,7 @@ static double used_now(void)
 
 	/* Else what a processor keeps for itself would count as in use. */
 	run("for f in /sys/kernel/slab/*/shrink; do echo 1 >$f; done");
-	drop_caches();
+	drop_clean();
 	usleep(100000);
 	f = fopen("/proc/meminfo", "r");
 	if (!f)
