@@ -352,13 +352,29 @@ static int evs_make_way(struct evs_partition *p, unsigned int flags)
 	return 0;
 }
 
+/* Whether the segments behind the oldest one hold so much. */
+static bool evs_holds_behind_oldest(struct evs_partition *p, u64 limit)
+{
+	u64 n, next_pos = READ_ONCE(p->next_pos), bytes = 0;
+
+	if (!p->durable)
+		return next_pos - evs_oldest_end(p) >= limit;
+	/* Of files, what is in them counts, from the newest on. */
+	for (n = p->next; --n > p->first && bytes < limit;) {
+		struct evs_segment *s = evs_segment_of(p, n);
+
+		bytes += min(READ_ONCE(s->end), next_pos) - s->pos;
+	}
+	return bytes >= limit;
+}
+
 /* As Kafka's retention.bytes: at least so much is kept. */
 static void evs_drop_by_bytes(struct evs_partition *p)
 {
 	u64 limit = READ_ONCE(p->limits.retention_bytes);
 
 	while (limit && evs_oldest_sealed(p) && evs_oldest_droppable(p) &&
-	       READ_ONCE(p->next_pos) - evs_oldest_end(p) >= limit)
+	       evs_holds_behind_oldest(p, limit))
 		evs_drop_oldest(p);
 }
 

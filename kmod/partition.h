@@ -227,6 +227,7 @@ struct evs_gap {
  * @pos: the batch that holds it, where @at is set
  * @rec: position of the record within that batch, 0: its first one
  * @at: @pos is known
+ * @any: not @offset is wanted, but whatever is at @pos or behind it
  * @expect: base offset of the batch at @pos, if there is no gap, 0: not known
  * @batch: header of the batch at @pos, where @rec is not 0
  * @gap: what was lost
@@ -237,6 +238,7 @@ struct evs_cursor {
 	u64 pos;
 	u64 rec;
 	bool at;
+	bool any;
 	u64 expect;
 	struct evs_batch_info batch;
 	struct evs_gap gap;

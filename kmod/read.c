@@ -324,7 +324,7 @@ static int evs_cursor_load(struct evs_partition *p, struct evs_cursor *c)
 				return ret;
 		}
 		/* What is wanted was there, and is lost; or was just dropped. */
-		if (unlikely(c->offset < c->batch.base_offset) && evs_dense(p)) {
+		if (unlikely(c->offset < c->batch.base_offset) && evs_dense(p) && !c->any) {
 			smp_rmb();
 			if (READ_ONCE(p->start_offset) <= c->offset)
 				return -EIO;
@@ -706,7 +706,7 @@ int evs_partition_find_time(struct evs_partition *p, s64 timestamp, u64 *offset)
 {
 	const struct evs_segment *s;
 	const struct evs_index *x;
-	struct evs_cursor c = {};
+	struct evs_cursor c = { .any = true };
 	u64 first, last, end, end_pos;
 	bool cold = false;
 	int ret;
