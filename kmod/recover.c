@@ -124,6 +124,9 @@ static int evs_scan_crc(struct evs_recovery *r, struct file *file, u64 size, u64
 static bool evs_batch_follows(const struct evs_recovery *r, const struct evs_segment *s,
 			      const struct evs_batch_info *b, u64 room)
 {
+	/* Nothing of ours leaves a gap, so what does is not ours. */
+	if (r->d->dense && b->base_offset != r->next)
+		return false;
 	return b->size <= room && b->base_offset >= r->next && b->base_offset <= EVS_OFFSET_MAX &&
 	       b->base_offset + b->last_delta - s->offset <= S32_MAX;
 }
