@@ -14,7 +14,7 @@
 #   make selftests   the programs of the suite
 #   make install, make uninstall                  (PREFIX, DESTDIR, KERNEL)
 #
-# What is built is in build/, and made of Debian packages only.
+# What is built is in build/, and made of Debian packages; interop fetches Kafka, too.
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:

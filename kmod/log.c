@@ -826,7 +826,7 @@ again:
 		}
 		if (folio_test_readahead(folio)) {
 			folio_clear_readahead(folio);
-			view->window = clamp(view->window, (u32)EVS_WINDOW_MIN,
+			view->window = clamp(2 * view->window, (u32)EVS_WINDOW_MIN,
 					     (u32)EVS_WINDOW_MAX);
 			evs_view_ahead(log, view, evs_folio_base(folio) + folio_size(folio));
 		}

@@ -582,7 +582,7 @@ static int evs_recover_checkpoint(struct evs_recovery *r)
 		goto out;
 	slot = evs_slots_newest(buf, size, &r->d->sequence, &ret);
 	if (!slot) {
-		/* Damaged: the log is read from its beginning. */
+		/* Damaged: as if Kafka had written this. */
 		if (ret == -EUCLEAN) {
 			pr_warn("evstream: %pd: the checkpoint is damaged\n",
 				r->d->store.dir.dentry);
