@@ -101,7 +101,7 @@ static void disk_mount(void)
 
 	/* A disk of memory, which is there at once. */
 	if (!strncmp(disk, "/dev/ram", 8))
-		run("modprobe brd rd_nr=1 rd_size=786432; dd if=/dev/zero of=%s bs=1M count=768 2>&-",
+		run("modprobe brd rd_nr=1 rd_size=786432; dd if=/dev/zero of=%s bs=1M count=768",
 		    disk);
 	run("mkdir -p " DIR);
 	run("PATH=$PATH:/usr/sbin:/sbin mkfs.%s %s %s", fs, options, disk);

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Disks that fail, file systems on them, durable topics there."""
 import contextlib
-import ctypes
 import json
 import os
 import shutil
 import subprocess
 import tempfile
-from ctypes import c_int64
 
 import evstest as t
 from evstest import Failed, Skip, Topic, must, streamctl
@@ -15,21 +13,8 @@ from evstest import Failed, Skip, Topic, must, streamctl
 MIB = 1 << 20
 
 
-class DurableStat(ctypes.Structure):
-    NR, DIR = 5, 3
-    _fields_ = t.Stat._fields_ + (
-        [] if any(name == "durable_offset" for name, _ in t.Stat._fields_)
-        else [("durable_offset", c_int64)]
-    )
-
-
-def stat(fd, partition=0):
-    """STAT, with the durable offset."""
-    return t.ioctl(fd, DurableStat(partition=partition))
-
-
 def durable(fd, partition=0):
-    return stat(fd, partition).durable_offset
+    return t.stat(fd, partition).durable_offset
 
 
 def run(*command, **how):

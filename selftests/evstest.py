@@ -253,6 +253,7 @@ class Stat(ctypes.Structure):
         ("appended_records", c_uint64),
         ("appended_bytes", c_uint64),
         ("lost_records", c_uint64),
+        ("durable_offset", c_int64),
     ]
 
 
