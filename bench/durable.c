@@ -100,9 +100,10 @@ static void disk_mount(void)
 		!strcmp(fs, "xfs") ? "-q -f -K" : "-q -f";
 
 	/* A disk of memory, which is there at once. */
-	if (!strncmp(disk, "/dev/ram", 8))
-		run("modprobe brd rd_nr=1 rd_size=786432; dd if=/dev/zero of=%s bs=1M count=768",
-		    disk);
+	if (!strncmp(disk, "/dev/ram", 8)) {
+		run("modprobe brd rd_nr=1 rd_size=786432");
+		run("dd if=/dev/zero of=%s bs=1M count=768 status=none", disk);
+	}
 	run("mkdir -p " DIR);
 	run("PATH=$PATH:/usr/sbin:/sbin mkfs.%s %s %s", fs, options, disk);
 	run("mount -t %s %s " DIR, fs, disk);
