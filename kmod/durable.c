@@ -3,9 +3,10 @@
  * A durable partition: writes its log into files, and says up to where.
  *
  * A work item per partition, or who waits for it, writes what is published, in
- * order, each byte from the log's own folios; syncs it when somebody waits or a limit is reached, all
- * who wait at once; and gives a sealed segment its exact size and its indexes.
- * Until that is done a segment is not dropped, and recovery reads all of it.
+ * order, each byte from the log's own folios, and syncs it when somebody waits or a
+ * limit is reached, for all who wait at once. The work item gives a sealed segment
+ * its exact size and its indexes. Until that is done a segment is not dropped, and
+ * recovery reads all of it.
  */
 #include <linux/backing-dev.h>
 #include <linux/cred.h>

@@ -325,6 +325,7 @@ static int evs_cursor_load(struct evs_partition *p, struct evs_cursor *c)
 		}
 		/* What is wanted was there, and is lost; or was just dropped. */
 		if (unlikely(c->offset < c->batch.base_offset) && evs_dense(p) && !c->any) {
+			/* As above: pairs with the order in evs_drop_oldest(). */
 			smp_rmb();
 			if (READ_ONCE(p->start_offset) <= c->offset)
 				return -EIO;

@@ -238,6 +238,8 @@ class Seek(ctypes.Structure):
 
 class Stat(ctypes.Structure):
     NR, DIR = 5, 3
+    # Bytes of its first version: what has grown has one.
+    FIRST = 88
     _fields_ = [
         ("partition", c_uint32),
         ("partitions", c_uint32),
