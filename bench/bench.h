@@ -55,6 +55,9 @@ bool icount(void);
 /* Instructions where the clock counts them, else nanoseconds. */
 double now(void);
 
+/* How long @n writes take, by now(). */
+double writes(int fd, const void *buf, size_t size, unsigned int n);
+
 /* What now() counts. */
 const char *unit(void);
 

@@ -155,3 +155,12 @@ const char *unit(void)
 {
 	return icount() ? "instructions" : "ns";
 }
+
+double writes(int fd, const void *buf, size_t size, unsigned int n)
+{
+	double start = now();
+
+	for (unsigned int i = 0; i < n; i++)
+		write_all(fd, buf, size);
+	return now() - start;
+}

@@ -39,22 +39,13 @@ static void cost(const char *name, size_t size, double total, unsigned int n)
 	report(name, size, total / n, unit());
 }
 
-static double writes(int fd, size_t size, unsigned int n)
-{
-	double start = now();
-
-	for (unsigned int i = 0; i < n; i++)
-		write_all(fd, buffer, size);
-	return now() - start;
-}
-
 static void measure_null(size_t size)
 {
 	unsigned int n = 100000;
 	int fd = open_or_die("/dev/null", O_WRONLY);
 
-	writes(fd, size, 100);
-	cost("write/null", size, writes(fd, size, n), n);
+	writes(fd, buffer, size, 100);
+	cost("write/null", size, writes(fd, buffer, size, n), n);
 	close(fd);
 }
 
@@ -110,10 +101,10 @@ static void measure_tmpfs(size_t size)
 	unsigned int n = calls(size);
 	int fd = open_or_die(TMPFS, O_WRONLY | O_CREAT | O_APPEND);
 
-	writes(fd, size, 8);
+	writes(fd, buffer, size, 8);
 	if (ftruncate(fd, 0))
 		die("truncate");
-	cost("write/tmpfs", size, writes(fd, size, n), n);
+	cost("write/tmpfs", size, writes(fd, buffer, size, n), n);
 	close(fd);
 	unlink(TMPFS);
 }
@@ -154,10 +145,10 @@ static void measure_topic(size_t size)
 	topic_new("--max-record 1M");
 	fd = open_or_die(PARTITION, O_RDWR);
 	/* Its first bytes, while the ring fills: an append drops nothing yet. */
-	cost("write/topic-filling", size, writes(fd, size, n), n);
+	cost("write/topic-filling", size, writes(fd, buffer, size, n), n);
 	/* From now on each new segment is another one's end. */
-	writes(fd, 64 << 10, RING / (64 << 10) + 1);
-	cost("write/topic", size, writes(fd, size, n), n);
+	writes(fd, buffer, 64 << 10, RING / (64 << 10) + 1);
+	cost("write/topic", size, writes(fd, buffer, size, n), n);
 
 	if (lseek(fd, -(off_t)n, SEEK_END) < 0)
 		die("lseek");

@@ -567,15 +567,6 @@ static void measure_attach(size_t segment, unsigned int rounds)
 
 /* ------------------------------------------------------- what a call costs */
 
-static double writes(int fd, size_t size, unsigned int n)
-{
-	double start = now();
-
-	for (unsigned int i = 0; i < n; i++)
-		write_all(fd, buffer, size);
-	return now() - start;
-}
-
 /*
  * An append that waits for nothing: alone, and with the writing that it leads to.
  */
@@ -590,7 +581,7 @@ static void measure_cost(size_t size)
 	topic_new("--dir " DIR " --flush-interval 0");
 	fd = open_or_die(PARTITION, O_WRONLY);
 	for (unsigned int i = 0; i <= rounds; i++) {
-		double t = writes(fd, size, n);
+		double t = writes(fd, buffer, size, n);
 
 		if (fsync(fd))
 			die("fsync");
@@ -604,8 +595,8 @@ static void measure_cost(size_t size)
 
 	topic_new("--dir " DIR);
 	fd = open_or_die(PARTITION, O_WRONLY);
-	writes(fd, size, n);
-	all = writes(fd, size, rounds * n);
+	writes(fd, buffer, size, n);
+	all = writes(fd, buffer, size, rounds * n);
 	report("write/durable-written", size, all / rounds / n, unit());
 	close(fd);
 	topic_delete();
@@ -613,10 +604,10 @@ static void measure_cost(size_t size)
 	file_new(0, 0);
 	file_name(path, sizeof(path), 0);
 	fd = open_or_die(path, O_WRONLY | O_APPEND);
-	writes(fd, size, n);
+	writes(fd, buffer, size, n);
 	settle();
 	snprintf(path, sizeof(path), "write/%s", fs);
-	report(path, size, writes(fd, size, rounds * n) / rounds / n, unit());
+	report(path, size, writes(fd, buffer, size, rounds * n) / rounds / n, unit());
 	close(fd);
 	file_delete(0);
 }
@@ -631,8 +622,8 @@ static void measure_cost_sync(size_t size)
 
 	topic_new("--dir " DIR);
 	fd = open_or_die(PARTITION, O_WRONLY | O_DSYNC);
-	writes(fd, size, 100);
-	report("dsync/durable", size, writes(fd, size, n) / n, unit());
+	writes(fd, buffer, size, 100);
+	report("dsync/durable", size, writes(fd, buffer, size, n) / n, unit());
 	close(fd);
 	topic_delete();
 

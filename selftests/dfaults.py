@@ -209,6 +209,18 @@ def test_disk_that_hangs():
     d.check_all(topic.open(), values)
 
 
+def fill_up(fd, values, size, most):
+    """Append until it fails: the error, and what was not taken."""
+    while True:
+        content = value(len(values), size)
+        try:
+            os.write(fd, content)
+            values.append(content)
+        except OSError as why:
+            return why.errno, content
+        ok(len(values) < most, "it cannot go on for ever")
+
+
 def test_no_space():
     disk = Disk.private(32 * MIB)
     topic = Durable(disk.place(), "--segment", "1M", "--retention", "0", "--flush-interval", "0")
@@ -218,15 +230,7 @@ def test_no_space():
     free = free.f_bavail * free.f_frsize
     with open(f"{disk.dir}/filler", "wb") as file:
         os.posix_fallocate(file.fileno(), 0, free - 6 * MIB)
-    error = None
-    while not error:
-        content = value(len(values), 10000)
-        try:
-            os.write(fd, content)
-            values.append(content)
-        except OSError as why:
-            error = why.errno
-        ok(len(values) < 5000, "the disk is full")
+    error, content = fill_up(fd, values, 10000, 5000)
     eq(error, errno.ENOSPC)
     ok(len(values) > 50, f"{len(values)} went before")
     for _ in range(3):
@@ -314,15 +318,7 @@ def test_create_on_a_full_disk():
 
 def gone_wrong(topic, fd, values, codes):
     """Append until it cannot go on; all that was taken can be read."""
-    error = None
-    while not error:
-        content = value(len(values), 6000)
-        try:
-            os.write(fd, content)
-            values.append(content)
-        except OSError as why:
-            error = why.errno
-        ok(len(values) < 3000, "it cannot go on for ever")
+    error, _ = fill_up(fd, values, 6000, 3000)
     ok(error in codes, f"{errno.errorcode[error]}")
     d.check_all(fd, values)
     must("topic", "show", topic.name)

@@ -2,12 +2,9 @@
 /*
  * The mapped log of a durable topic, with parts that have to come from the disk.
  */
-#include <setjmp.h>
-#include <sys/mman.h>
-
 #include "evdurable.h"
+#include "evmap.h"
 
-#define PAGE	4096
 #define SEGMENT	65536
 
 FIXTURE(dmmap) {
@@ -39,65 +36,15 @@ FIXTURE_TEARDOWN(dmmap)
 	ASSERT_LE(0, self->fd);							\
 } while (0)
 
-static char *map_log(int fd, uint64_t pos, size_t len)
-{
-	return mmap(NULL, len, PROT_READ, MAP_SHARED, fd, EVSTREAM_MMAP_LOG + pos);
-}
-
-static const volatile struct evstream_ctl *map_ctl(int fd)
-{
-	return mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, EVSTREAM_MMAP_CTL);
-}
-
-static sigjmp_buf bus_env;
-static volatile int bus_armed;
-
-static void on_bus(int sig, siginfo_t *info, void *context)
-{
-	(void)context;
-	if (!bus_armed || info->si_code != BUS_ADRERR) {
-		signal(sig, SIG_DFL);
-		return;
-	}
-	siglongjmp(bus_env, 1);
-}
-
-/* The byte at @p, or -1: SIGBUS. */
-static int touch(const volatile char *p)
-{
-	struct sigaction action = { .sa_sigaction = on_bus, .sa_flags = SA_SIGINFO };
-	int ret = -1;
-
-	sigaction(SIGBUS, &action, NULL);
-	if (!sigsetjmp(bus_env, 1)) {
-		bus_armed = 1;
-		ret = (unsigned char)*p;
-	}
-	bus_armed = 0;
-	signal(SIGBUS, SIG_DFL);
-	return ret;
-}
-
 static int fill_log(int fd, int records, uint32_t max, uint64_t seed)
 {
-	char *buf = malloc(max);
-	int i;
-
-	for (i = 0; i < records; i++) {
-		uint32_t len = evw_size(&seed, max);
-
-		evw_make(buf, len, 1, i);
-		if (write(fd, buf, len) != (ssize_t)len)
-			break;
-	}
-	free(buf);
-	return i;
+	return evm_fill(fd, records, max, &seed);
 }
 
 /* All batches, found through the mapping alone. NULL, or what is wrong. */
 static const char *gather(int fd, struct evd_bytes *out)
 {
-	const volatile struct evstream_ctl *ctl = map_ctl(fd);
+	const volatile struct evstream_ctl *ctl = evm_ctl(fd);
 	uint64_t start, end, pos, base;
 	const char *why = NULL;
 	struct evstream_stat st;
@@ -114,7 +61,7 @@ static const char *gather(int fd, struct evd_bytes *out)
 	    (int64_t)ctl->end_offset != st.end_offset || end != st.end_position)
 		why = "the control page";
 	base = start / SEGMENT * SEGMENT;
-	log = map_log(fd, base, end - base + PAGE);
+	log = evm_log(fd, base, end - base + PAGE);
 	if (log == MAP_FAILED)
 		why = evd_wrong("mmap of the log: %s", strerror(errno));
 	for (pos = start; pos < end && !why; ) {
@@ -250,7 +197,7 @@ TEST_F_TIMEOUT(dmmap, evicted_underneath, EVW_PATIENCE)
 	ASSERT_EQ(0, fsync(self->fd));
 	ASSERT_EQ(0, evt_stat(self->fd, 0, &st));
 	size = (st.end_position + PAGE - 1) / PAGE * PAGE;
-	log = map_log(self->fd, 0, size);
+	log = evm_log(self->fd, 0, size);
 	ASSERT_NE(MAP_FAILED, log);
 	evd_add(&before, log, st.end_position);
 	for (round = 0; round < 4; round++) {
@@ -261,7 +208,7 @@ TEST_F_TIMEOUT(dmmap, evicted_underneath, EVW_PATIENCE)
 		if (round >= 2)
 			ASSERT_EQ(0, evd_evict(self->fd));
 		for (i = 0; i < st.end_position; i += PAGE)
-			ASSERT_EQ((unsigned char)before.data[i], touch(log + i));
+			ASSERT_EQ((unsigned char)before.data[i], evm_touch(log + i));
 		EXPECT_EQ(0, memcmp(before.data, log, st.end_position));
 	}
 	munmap(log, size);
@@ -281,20 +228,20 @@ TEST_F_TIMEOUT(dmmap, dropped, EVW_PATIENCE)
 	ASSERT_EQ(0, evt_stat(self->fd, 0, &st));
 	size = st.end_position / SEGMENT * SEGMENT;
 	ASSERT_LT(2 * SEGMENT, size);
-	touched = map_log(self->fd, 0, size);
-	untouched = map_log(self->fd, 0, size);
+	touched = evm_log(self->fd, 0, size);
+	untouched = evm_log(self->fd, 0, size);
 	ASSERT_NE(MAP_FAILED, touched);
 	ASSERT_NE(MAP_FAILED, untouched);
 	for (i = 0; i < size / 2; i += PAGE)
-		ASSERT_LE(0, touch(touched + i));
-	EXPECT_NE(0, touch(touched + 16));
+		ASSERT_LE(0, evm_touch(touched + i));
+	EXPECT_NE(0, evm_touch(touched + 16));
 	madvise(touched, size / 4, MADV_PAGEOUT);
 	ASSERT_EQ(0, evd_evict(self->fd));
 	ASSERT_EQ(0, ioctl(self->fd, EVSTREAM_IOC_TRIM, &a));
 	ASSERT_EQ(60, a.start_offset);
 	for (i = 0; i < size; i += PAGE / 2) {
-		ASSERT_EQ(0, touch(touched + i));
-		ASSERT_EQ(0, touch(untouched + i));
+		ASSERT_EQ(0, evm_touch(touched + i));
+		ASSERT_EQ(0, evm_touch(untouched + i));
 	}
 	for (i = 0; i < size; i++)
 		ASSERT_EQ(0, touched[i] | untouched[i]);
@@ -320,7 +267,7 @@ TEST_F_TIMEOUT(dmmap, sealed_early, EVW_PATIENCE)
 		struct evstream_stat st;
 
 		ASSERT_EQ(0, evt_stat(self->fd, 0, &st));
-		log = map_log(self->fd, 0, 3 * SEGMENT);
+		log = evm_log(self->fd, 0, 3 * SEGMENT);
 		ASSERT_NE(MAP_FAILED, log);
 		for (i = 0; i < 3; i++) {
 			char *batch = log + i * SEGMENT;
@@ -329,7 +276,7 @@ TEST_F_TIMEOUT(dmmap, sealed_early, EVW_PATIENCE)
 			ASSERT_LT(40000, size);
 			ASSERT_GT(41000, size);
 			for (k = size; k < SEGMENT; k += k + 512 < SEGMENT ? 512 : 1)
-				ASSERT_EQ(0, touch(batch + k));
+				ASSERT_EQ(0, evm_touch(batch + k));
 		}
 		munmap(log, 3 * SEGMENT);
 		if (round)
@@ -444,7 +391,7 @@ TEST_F_TIMEOUT(dmmap, readers_and_eviction, EVW_PATIENCE)
 /* Maps outlive their topic: the bytes that were there, zeroes, or SIGBUS. */
 TEST_F_TIMEOUT(dmmap, of_the_detached, EVW_PATIENCE)
 {
-	const volatile struct evstream_ctl *ctl = map_ctl(self->fd);
+	const volatile struct evstream_ctl *ctl = evm_ctl(self->fd);
 	struct evd_bytes before = {};
 	struct evstream_stat st;
 	size_t size, i;
@@ -454,7 +401,7 @@ TEST_F_TIMEOUT(dmmap, of_the_detached, EVW_PATIENCE)
 	ASSERT_EQ(60, fill_log(self->fd, 60, 40000, 6));
 	ASSERT_EQ(0, evt_stat(self->fd, 0, &st));
 	size = (st.end_position + PAGE - 1) / PAGE * PAGE;
-	log = map_log(self->fd, 0, size);
+	log = evm_log(self->fd, 0, size);
 	ASSERT_NE(MAP_FAILED, log);
 	evd_add(&before, log, st.end_position);
 	ASSERT_EQ(0, fsync(self->fd));
@@ -463,14 +410,14 @@ TEST_F_TIMEOUT(dmmap, of_the_detached, EVW_PATIENCE)
 	EXPECT_EQ(EVSTREAM_CTL_DEAD, ctl->flags & EVSTREAM_CTL_DEAD);
 	EXPECT_EQ(0, evd_sh("rm -rf %s/*", self->dir));
 	for (i = 0; i < st.end_position; i += 256) {
-		int byte = touch(log + i);
+		int byte = evm_touch(log + i);
 
 		foreign += byte > 0 && byte != (unsigned char)before.data[i];
 	}
 	EXPECT_EQ(0, foreign);
 	munmap(log, size);
 	munmap((void *)ctl, PAGE);
-	EXPECT_EQ(MAP_FAILED, map_log(self->fd, 0, PAGE));
+	EXPECT_EQ(MAP_FAILED, evm_log(self->fd, 0, PAGE));
 	EXPECT_EQ(ENODEV, errno);
 }
 

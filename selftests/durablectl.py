@@ -11,8 +11,8 @@ import subprocess
 import tempfile
 
 import evstest as t
-from evstest import Topic, eq, kafka, must, ok, streamctl
-from streamctl import listening, running
+from evstest import Topic, eq, kafka, listening, must, ok, streamctl
+from streamctl import running
 
 LISTS = "/etc/evstream/topics.d"
 SLOT = 4096
@@ -34,29 +34,12 @@ def place():
     return path
 
 
-class Durable(Topic):
-    """A topic in a directory, that a test may detach and attach."""
-
-    def __init__(self, path, *options, name=None):
-        self.dir = path
-        super().__init__("--dir", path, *options, name=name)
-
-    def detach(self):
-        must("topic", "detach", self.name)
-        self.there = False
-
-    def attach(self, *args):
-        must("topic", "attach", self.dir, self.name, *args)
-        self.there = True
-
-    def files(self, partition=0):
-        return f"{self.dir}/{self.name}-{partition}"
-
+class Durable(t.Durable):
     def config(self):
         return f"{self.dir}/{self.name}.evstream"
 
     def log(self, partition=0):
-        return f"{self.files(partition)}/{0:020d}.log"
+        return f"{self.part(partition)}/{0:020d}.log"
 
 
 def fill(topic, *values, partition=0):
@@ -379,9 +362,9 @@ def test_directory_in_use():
     topic = Durable(place())
     fill(topic, b"kept")
     os.rename(topic.config(), f"{topic.dir}/renamed.evstream")
-    os.rename(topic.files(), f"{topic.dir}/renamed-0")
+    os.rename(topic.part(), f"{topic.dir}/renamed-0")
     refused(errno.EBUSY, "topic", "attach", topic.dir, "renamed")
-    os.rename(f"{topic.dir}/renamed-0", topic.files())
+    os.rename(f"{topic.dir}/renamed-0", topic.part())
     os.rename(f"{topic.dir}/renamed.evstream", topic.config())
     topic.detach()
     topic.attach()
@@ -391,9 +374,9 @@ def test_directory_in_use():
 def test_missing_partition():
     topic = Durable(place(), "-p", "3")
     topic.detach()
-    os.rename(topic.files(1), f"{topic.dir}/away")
+    os.rename(topic.part(1), f"{topic.dir}/away")
     refused(errno.EUCLEAN, "topic", "attach", topic.dir)
-    os.rename(f"{topic.dir}/away", topic.files(1))
+    os.rename(f"{topic.dir}/away", topic.part(1))
     topic.attach()
 
 
@@ -462,7 +445,7 @@ def test_directory_without_our_files():
     topic.detach()
     os.unlink(topic.config())
     for partition in range(2):
-        os.unlink(f"{topic.files(partition)}/evstream.checkpoint")
+        os.unlink(f"{topic.part(partition)}/evstream.checkpoint")
     must("topic", "attach", topic.dir)
     topic.there = True
     eq(topic.show()["partitions"], 2)
@@ -476,7 +459,7 @@ def test_what_was_cut_is_told():
     copy = f"{topic.dir}/copy"
     os.mkdir(copy)
     # As after a crash: what is on stable storage, and a torn batch behind it.
-    for name in (os.path.basename(topic.config()), os.path.basename(topic.files())):
+    for name in (os.path.basename(topic.config()), os.path.basename(topic.part())):
         subprocess.run(["cp", "-r", f"{topic.dir}/{name}", copy], check=True)
     fill(topic, b"three")
     sync(topic)
@@ -553,7 +536,7 @@ def use(path):
 
 def test_files_are_not_for_others():
     topic = Durable(place(), "--mode", "0666")
-    for folder, _, files in os.walk(topic.files()):
+    for folder, _, files in os.walk(topic.part()):
         for name in files:
             mode = os.stat(f"{folder}/{name}").st_mode
             ok(not mode & 0o022, f"only its owner writes {name}: {mode:o}")

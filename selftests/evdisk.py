@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 
 import evstest as t
-from evstest import Failed, Skip, Topic, must, streamctl
+from evstest import Failed, Skip, Topic, streamctl
 
 MIB = 1 << 20
 
@@ -183,28 +183,16 @@ class Disk:
         self.stack.close()
 
 
-class Durable(Topic):
-    """A topic in a directory, that a test may detach and attach."""
-
-    def __init__(self, path, *options, name=None):
-        self.dir = path
-        super().__init__("--dir", path, *options, name=name)
-
-    def detach(self):
-        must("topic", "detach", self.name)
-        self.there = False
+class Durable(t.Durable):
+    """A durable topic that a disk's fault may have taken away."""
 
     def attach(self, path=None):
         self.dir = path or self.dir
-        must("topic", "attach", self.dir, self.name)
-        self.there = True
+        super().attach()
 
     def reattach(self):
         self.detach()
         self.attach()
-
-    def part(self, partition=0):
-        return f"{self.dir}/{self.name}-{partition}"
 
     def logs(self, partition=0):
         """Names of the segments' files, the oldest first."""
@@ -222,7 +210,7 @@ def monitor():
     with subprocess.Popen(["streamctl", "-j", "monitor"], stdout=subprocess.PIPE,
                           stdin=subprocess.DEVNULL) as process:
         try:
-            listening(process.pid)
+            t.listening(process.pid)
 
             def wanted(kind):
                 while True:
@@ -236,23 +224,6 @@ def monitor():
             yield wanted
         finally:
             process.kill()
-
-
-def listening(pid):
-    """Wait until a process' netlink socket is in a multicast group."""
-
-    def joined():
-        with open("/proc/net/netlink", encoding="ascii") as file:
-            rows = [line.split() for line in file.readlines()[1:]]
-        inodes = set()
-        with contextlib.suppress(OSError):
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                target = os.readlink(f"/proc/{pid}/fd/{fd}")
-                if target.startswith("socket:["):
-                    inodes.add(target[8:-1])
-        return any(row[1] == "16" and int(row[3], 16) and row[9] in inodes for row in rows)
-
-    t.wait_for(joined, "it listens")
 
 
 def refused(*args):

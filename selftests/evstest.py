@@ -164,6 +164,25 @@ class Topic:
             self.delete()
 
 
+class Durable(Topic):
+    """A topic in a directory, that a test may detach and attach."""
+
+    def __init__(self, path, *options, name=None):
+        self.dir = path
+        super().__init__("--dir", path, *options, name=name)
+
+    def detach(self):
+        must("topic", "detach", self.name)
+        self.there = False
+
+    def attach(self, *args):
+        must("topic", "attach", self.dir, self.name, *args)
+        self.there = True
+
+    def part(self, partition=0):
+        return f"{self.dir}/{self.name}-{partition}"
+
+
 # ---------------------------------------------------------------------- ioctls
 
 
@@ -429,3 +448,20 @@ def wait_for(condition, what):
         if result:
             return result
         time.sleep(0.02)
+
+
+def listening(pid):
+    """Wait until a process' netlink socket is in a multicast group."""
+
+    def joined():
+        with open("/proc/net/netlink", encoding="ascii") as file:
+            rows = [line.split() for line in file.readlines()[1:]]
+        inodes = set()
+        with contextlib.suppress(OSError):
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                target = os.readlink(f"/proc/{pid}/fd/{fd}")
+                if target.startswith("socket:["):
+                    inodes.add(target[8:-1])
+        return any(row[1] == "16" and int(row[3], 16) and row[9] in inodes for row in rows)
+
+    wait_for(joined, "it listens")

@@ -3,12 +3,8 @@
  * The mapped log: what may be mapped, what is where, and that nothing shows which
  * was not written.
  */
-#include <setjmp.h>
-#include <sys/mman.h>
+#include "evmap.h"
 
-#include "evwork.h"
-
-#define PAGE	4096
 #define SEGMENT	65536
 
 FIXTURE(mapping) {
@@ -30,45 +26,6 @@ FIXTURE_TEARDOWN(mapping)
 		EXPECT_EQ(0, evt_delete(&self->topic));
 }
 
-static char *map_log(int fd, uint64_t pos, size_t len)
-{
-	return mmap(NULL, len, PROT_READ, MAP_SHARED, fd, EVSTREAM_MMAP_LOG + pos);
-}
-
-static const volatile struct evstream_ctl *map_ctl(int fd)
-{
-	return mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, EVSTREAM_MMAP_CTL);
-}
-
-static __thread sigjmp_buf bus_env;
-static __thread volatile int bus_armed;
-
-static void on_bus(int sig, siginfo_t *info, void *context)
-{
-	(void)context;
-	if (!bus_armed || info->si_code != BUS_ADRERR) {
-		signal(sig, SIG_DFL);
-		return;
-	}
-	siglongjmp(bus_env, 1);
-}
-
-/* The byte at @p, or -1: SIGBUS. */
-static int touch(const volatile char *p)
-{
-	struct sigaction action = { .sa_sigaction = on_bus, .sa_flags = SA_SIGINFO };
-	int ret = -1;
-
-	sigaction(SIGBUS, &action, NULL);
-	if (!sigsetjmp(bus_env, 1)) {
-		bus_armed = 1;
-		ret = (unsigned char)*p;
-	}
-	bus_armed = 0;
-	signal(SIGBUS, SIG_DFL);
-	return ret;
-}
-
 static bool zeroes(const char *p, size_t len)
 {
 	return !len || (!*p && !memcmp(p, p + 1, len - 1));
@@ -76,16 +33,7 @@ static bool zeroes(const char *p, size_t len)
 
 static int fill_log(int fd, int records, uint32_t len)
 {
-	char *buf = malloc(len);
-	int i;
-
-	for (i = 0; i < records; i++) {
-		evw_make(buf, len, 1, i);
-		if (write(fd, buf, len) != (ssize_t)len)
-			break;
-	}
-	free(buf);
-	return i;
+	return evm_fill(fd, records, len, NULL);
 }
 
 static long long try_map(int fd, size_t len, int prot, int flags, uint64_t offset)
@@ -138,13 +86,13 @@ TEST_F_TIMEOUT(mapping, refused, EVW_PATIENCE)
 /* There is no other way to write into it, either. */
 TEST_F_TIMEOUT(mapping, read_only_for_good, EVW_PATIENCE)
 {
-	const volatile struct evstream_ctl *ctl = map_ctl(self->fd);
+	const volatile struct evstream_ctl *ctl = evm_ctl(self->fd);
 	char *log, before[PAGE];
 	struct iovec from = { "evil", 4 }, to;
 	int mem, file;
 
 	ASSERT_EQ(1, fill_log(self->fd, 1, 1000));
-	log = map_log(self->fd, 0, PAGE);
+	log = evm_log(self->fd, 0, PAGE);
 	ASSERT_NE(MAP_FAILED, log);
 	ASSERT_NE(MAP_FAILED, (void *)ctl);
 	memcpy(before, log, PAGE);
@@ -177,45 +125,45 @@ TEST_F_TIMEOUT(mapping, read_only_for_good, EVW_PATIENCE)
 
 TEST_F_TIMEOUT(mapping, beyond_the_end, EVW_PATIENCE)
 {
-	char *log = map_log(self->fd, 0, 1 << 20);
+	char *log = evm_log(self->fd, 0, 1 << 20);
 	struct evstream_stat st;
 	long long page;
 
 	ASSERT_NE(MAP_FAILED, log);
-	EXPECT_EQ(-1, touch(log));
+	EXPECT_EQ(-1, evm_touch(log));
 	ASSERT_EQ(70, fill_log(self->fd, 70, 1000));
 	ASSERT_EQ(0, evt_stat(self->fd, 0, &st));
 	ASSERT_LT(SEGMENT, st.end_position);
 	for (page = 0; page < (long long)st.end_position; page += PAGE)
-		EXPECT_LE(0, touch(log + page));
+		EXPECT_LE(0, evm_touch(log + page));
 	/* What is beyond is SIGBUS, or nothing: but the last byte of the map is far away. */
-	EXPECT_EQ(-1, touch(log + (1 << 20) - 1));
+	EXPECT_EQ(-1, evm_touch(log + (1 << 20) - 1));
 	for (page = (st.end_position | (PAGE - 1)) + 1; page < 1 << 20; page += PAGE)
-		EXPECT_GE(0, touch(log + page));
+		EXPECT_GE(0, evm_touch(log + page));
 	/* And is there once it was written. */
 	ASSERT_EQ(100, fill_log(self->fd, 100, 1000));
 	ASSERT_EQ(0, evt_stat(self->fd, 0, &st));
 	for (page = 0; page < (long long)st.end_position; page += PAGE)
-		EXPECT_LE(0, touch(log + page));
+		EXPECT_LE(0, evm_touch(log + page));
 	munmap(log, 1 << 20);
 }
 
 /* What the ring dropped: zeroes, whether or not it had been touched before. */
 TEST_F_TIMEOUT(mapping, dropped, EVW_PATIENCE)
 {
-	char *touched = map_log(self->fd, 0, SEGMENT), *untouched = map_log(self->fd, 0, SEGMENT);
+	char *touched = evm_log(self->fd, 0, SEGMENT), *untouched = evm_log(self->fd, 0, SEGMENT);
 	struct evstream_stat st;
 	char *late;
 	int i;
 
 	ASSERT_EQ(60, fill_log(self->fd, 60, 1000));
 	for (i = 0; i < SEGMENT; i += PAGE)
-		touch(touched + i);
+		evm_touch(touched + i);
 	EXPECT_FALSE(zeroes(touched, PAGE));
 	ASSERT_EQ(400, fill_log(self->fd, 400, 1000));
 	ASSERT_EQ(0, evt_stat(self->fd, 0, &st));
 	ASSERT_LE(SEGMENT, st.start_position);
-	late = map_log(self->fd, 0, SEGMENT);
+	late = evm_log(self->fd, 0, SEGMENT);
 	ASSERT_NE(MAP_FAILED, late);
 	for (i = 0; i < SEGMENT; i++) {
 		ASSERT_EQ(0, touched[i]);
@@ -239,7 +187,7 @@ TEST_F_TIMEOUT(mapping, sealed_early, EVW_PATIENCE)
 	ASSERT_EQ(0, evt_stat(self->fd, 0, &st));
 	ASSERT_EQ(0, st.start_position);
 	ASSERT_LT(3 * SEGMENT, st.end_position);
-	log = map_log(self->fd, 0, 4 * SEGMENT);
+	log = evm_log(self->fd, 0, 4 * SEGMENT);
 	ASSERT_NE(MAP_FAILED, log);
 	for (i = 0; i < 3; i++) {
 		char *batch = log + i * SEGMENT;
@@ -262,7 +210,7 @@ TEST_F_TIMEOUT(mapping, moved_split_and_inherited, EVW_PATIENCE)
 	pid_t pid;
 
 	ASSERT_EQ(60, fill_log(self->fd, 60, 1000));
-	log = map_log(self->fd, 0, len);
+	log = evm_log(self->fd, 0, len);
 	ASSERT_NE(MAP_FAILED, log);
 	memcpy(copy, log, len);
 
@@ -328,9 +276,9 @@ static const char *watch_ctl(void *arg, int index, struct evw_worker *w)
 {
 	struct watch *watch = arg;
 	int fd = evt_open(watch->topic, 0, O_RDONLY);
-	const volatile struct evstream_ctl *ctl = map_ctl(fd);
+	const volatile struct evstream_ctl *ctl = evm_ctl(fd);
 	uint64_t pos = 0, end = 0, end_offset = 0, start = 0, start_offset = 0, size = 1ULL << 34;
-	char *log = map_log(fd, 0, size), *copy = malloc(SEGMENT);
+	char *log = evm_log(fd, 0, size), *copy = malloc(SEGMENT);
 	uint64_t expect = 0, whole = 0, laps = 0;
 
 	(void)index;
@@ -470,7 +418,7 @@ static long long nothing_behind(const char *log, uint64_t end, uint64_t size)
 	if (size > end + (1 << 20))
 		size = end + (1 << 20);
 	for (page = end & ~(uint64_t)(PAGE - 1); page < size; page += PAGE) {
-		if (touch(log + page) < 0)
+		if (evm_touch(log + page) < 0)
 			break;
 		for (i = page < end ? end : page; i < page + PAGE; i++, seen++)
 			if (log[i])
@@ -523,7 +471,7 @@ TEST_F_TIMEOUT(mapping, nothing_stale, EVW_PATIENCE)
 			fd = evt_open(&t, 0, O_RDWR);
 			ASSERT_EQ(before[i], fill_log(fd, before[i], 5000));
 			for (times = 0; times < 3; times++) {
-				log = map_log(fd, 0, size);
+				log = evm_log(fd, 0, size);
 				ASSERT_NE(MAP_FAILED, log);
 				ASSERT_EQ(0, evt_stat(fd, 0, &st));
 				n = nothing_behind(log, st.end_position, size);
@@ -550,8 +498,8 @@ TEST_F_TIMEOUT(mapping, nothing_stale, EVW_PATIENCE)
 
 TEST_F_TIMEOUT(mapping, outlives_topic_and_file, EVW_PATIENCE)
 {
-	const volatile struct evstream_ctl *ctl = map_ctl(self->fd);
-	char *log = map_log(self->fd, 0, SEGMENT);
+	const volatile struct evstream_ctl *ctl = evm_ctl(self->fd);
+	char *log = evm_log(self->fd, 0, SEGMENT);
 	uint64_t end;
 	int i;
 
@@ -599,8 +547,8 @@ static const char *advise(void *arg, int index, struct evw_worker *w)
 	static const int advices[] = { MADV_COLD, MADV_PAGEOUT, MADV_DONTNEED, MADV_WILLNEED };
 	struct watch *watch = arg;
 	int fd = evt_open(watch->topic, 0, O_RDONLY);
-	const volatile struct evstream_ctl *ctl = map_ctl(fd);
-	char *log = map_log(fd, 0, 1ULL << 34);
+	const volatile struct evstream_ctl *ctl = evm_ctl(fd);
+	char *log = evm_log(fd, 0, 1ULL << 34);
 	uint64_t rnd = index, n = 0;
 
 	if (log == MAP_FAILED)
@@ -611,7 +559,7 @@ static const char *advise(void *arg, int index, struct evw_worker *w)
 
 		if (evw_random(&rnd) % 4 == 0 && (uint64_t)(page - log) > 16 * PAGE)
 			page -= evw_random(&rnd) % 16 * PAGE;
-		touch(page);
+		evm_touch(page);
 		/* One page of many that are one folio: the kernel splits it. */
 		madvise(page, PAGE, advices[evw_random(&rnd) % 8 < 5 ? 0 : evw_random(&rnd) % 4]);
 		n++;

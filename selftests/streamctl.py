@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import evstest as t
-from evstest import Topic, eq, kafka, must, ok, streamctl
+from evstest import Topic, eq, kafka, listening, must, ok, streamctl
 
 
 def produced(topic, lines, *args):
@@ -368,23 +368,6 @@ def test_monitor():
             ok(line.startswith(word + b" " + topic.name.encode()), f"{line}")
         process.send_signal(signal.SIGINT)
         process.wait()
-
-
-def listening(pid):
-    """Wait until a process' netlink socket is in a multicast group."""
-
-    def joined():
-        with open("/proc/net/netlink", encoding="ascii") as file:
-            rows = [line.split() for line in file.readlines()[1:]]
-        inodes = set()
-        with contextlib.suppress(OSError):
-            for fd in os.listdir(f"/proc/{pid}/fd"):
-                target = os.readlink(f"/proc/{pid}/fd/{fd}")
-                if target.startswith("socket:["):
-                    inodes.add(target[8:-1])
-        return any(row[1] == "16" and int(row[3], 16) and row[9] in inodes for row in rows)
-
-    t.wait_for(joined, "it listens")
 
 
 def test_examples_of_the_manual():

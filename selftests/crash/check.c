@@ -66,10 +66,7 @@ static void give_up(const char *what)
 
 static int open_part(unsigned int part, int flags)
 {
-	char path[300];
-
-	snprintf(path, sizeof(path), "/dev/stream/%s/%u", topic, part);
-	return open(path, flags | O_CLOEXEC);
+	return crash_open(topic, part, flags);
 }
 
 static void load_reference(const char *path)
@@ -495,18 +492,11 @@ int main(int argc, char **argv)
 	int opt;
 
 	while ((opt = getopt(argc, argv, "d:f:t:p:r:n:s:b:e:oq:a")) != -1) {
+		if (crash_option(opt, &folder, &topic, &parts))
+			continue;
 		switch (opt) {
-		case 'd':
-			folder = optarg;
-			break;
 		case 'f':
 			check_file(folder, optarg);
-			break;
-		case 't':
-			topic = optarg;
-			break;
-		case 'p':
-			parts = atoi(optarg);
 			break;
 		case 'r':
 			load_reference(optarg);

@@ -157,6 +157,33 @@ static inline uint32_t crash_size(uint64_t *state)
 	return sizeof(struct crash_head) + crash_random(state) % top;
 }
 
+static inline int crash_open(const char *topic, unsigned int part, int flags)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "/dev/stream/%s/%u", topic, part);
+	return open(path, flags | O_CLOEXEC);
+}
+
+/* An option that both programs have; false: @opt is none of them. */
+static inline bool crash_option(int opt, const char **folder, const char **topic,
+				unsigned int *parts)
+{
+	switch (opt) {
+	case 'd':
+		*folder = optarg;
+		return true;
+	case 't':
+		*topic = optarg;
+		return true;
+	case 'p':
+		*parts = atoi(optarg);
+		return true;
+	default:
+		return false;
+	}
+}
+
 static inline int crash_stat(int fd, unsigned int partition, struct evstream_stat *st)
 {
 	memset(st, 0, sizeof(*st));

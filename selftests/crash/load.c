@@ -71,10 +71,7 @@ static void pause_ms(unsigned int ms)
 
 static int open_part(unsigned int part, int flags)
 {
-	char path[300];
-
-	snprintf(path, sizeof(path), "/dev/stream/%s/%u", topic, part);
-	return MUST(open(path, flags | O_CLOEXEC));
+	return MUST(crash_open(topic, part, flags));
 }
 
 /* Two slots in turns, for one may be torn. */
@@ -432,6 +429,8 @@ int main(int argc, char **argv)
 	char path[300];
 
 	while ((opt = getopt(argc, argv, "m:a:d:b:t:p:n:r:s:")) != -1) {
+		if (crash_option(opt, &folder, &topic, &parts))
+			continue;
 		switch (opt) {
 		case 'm':
 			device = optarg;
@@ -439,17 +438,8 @@ int main(int argc, char **argv)
 		case 'a':
 			area = strtoll(optarg, NULL, 0);
 			break;
-		case 'd':
-			folder = optarg;
-			break;
 		case 'b':
 			boot = atoi(optarg);
-			break;
-		case 't':
-			topic = optarg;
-			break;
-		case 'p':
-			parts = atoi(optarg);
 			break;
 		case 'n':
 			operations = atol(optarg);
