@@ -4,6 +4,7 @@
  */
 #include <linux/cdev.h>
 #include <linux/device.h>
+#include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/poll.h>
 #include <linux/seq_file.h>
@@ -13,6 +14,7 @@
 #include <linux/xarray.h>
 
 #include "chardev.h"
+#include "queue.h"
 
 /* Minors: a partition's each and any's. */
 #define EVS_MINORS	BIT(20)
@@ -272,6 +274,7 @@ static int evs_open(struct inode *inode, struct file *file)
 	f->framing = EVS_FRAMING_TOPIC;
 	mutex_init(&f->read_lock);
 	mutex_init(&f->line_lock);
+	init_waitqueue_head(&f->changes);
 	if (partition != EVSTREAM_ALL)
 		f->part = t->partition[partition];
 	else
@@ -307,6 +310,9 @@ static int evs_release(struct inode *inode, struct file *file)
 	struct evs_file *f = file->private_data;
 	u32 i;
 
+	/* Before what can take time: then the others have its partitions. */
+	if (f->member)
+		evs_member_free(f->member);
 	evs_flush_line(f);
 	if (f->part) {
 		evs_cursor_put(&f->one);
@@ -513,12 +519,62 @@ static ssize_t evs_read_any(struct evs_file *f, struct iov_iter *to, bool lines)
 	return ret;
 }
 
+/*
+ * What a member owns, in turn. What was copied counts only if its partition is
+ * still there then; who reads on is served it again, or another has it.
+ */
+static ssize_t evs_read_owned(struct evs_file *f, struct evs_member *m, struct iov_iter *to,
+			      bool lines)
+{
+	u32 n = f->topic->partitions, owned = READ_ONCE(m->nr_owned), at = f->turn, i, epoch;
+	struct iov_iter before = *to;
+	ssize_t ret = -EAGAIN;
+	u64 position;
+
+	for (i = 0; i < owned && ret == -EAGAIN; i++) {
+		struct evs_cursor *c;
+
+		at = find_next_bit_wrap(m->owned, n, at);
+		if (at >= n)
+			break;
+		c = &f->cursor[at];
+		if (evs_slot_begin(m, at, &position, &epoch)) {
+			if (c->offset != position)
+				evs_cursor_seek(c, position);
+			ret = evs_read_one(f->topic->partition[at], c, to, lines);
+			evs_cursor_put(c);
+			if (c->offset != position &&
+			    !evs_slot_end(m, at, epoch, c->offset, ret >= 0)) {
+				*to = before;
+				ret = -EAGAIN;
+			}
+		}
+		if (ret != -EMSGSIZE && ret != -EFAULT)
+			at = at + 1 < n ? at + 1 : 0;
+		f->turn = at;
+	}
+	return ret;
+}
+
+static ssize_t evs_read_member(struct evs_file *f, struct evs_member *m, struct iov_iter *to,
+			       bool lines)
+{
+	if (!m->joined)
+		return -ESTALE;
+	if (m->group->queue)
+		return evs_queue_read(m, to, lines);
+	return evs_read_owned(f, m, to, lines);
+}
+
 static bool evs_readable(struct evs_file *f)
 {
+	struct evs_member *m = evs_file_member(f);
 	u32 i;
 
 	if (READ_ONCE(f->topic->dead))
 		return true;
+	if (m)
+		return !READ_ONCE(m->joined) || evs_member_ready(m);
 	if (f->part)
 		return evs_cursor_ready(f->part, &f->one);
 	for (i = 0; i < f->topic->partitions; i++)
@@ -529,12 +585,19 @@ static bool evs_readable(struct evs_file *f)
 
 static int evs_read_wait(struct evs_file *f)
 {
+	struct evs_member *m = evs_file_member(f);
+
+	if (m)
+		return wait_event_interruptible(*evs_member_wait(m), evs_readable(f));
 	if (f->part)
 		return wait_event_interruptible(f->part->wait, evs_readable(f));
-	return wait_event_interruptible(f->topic->any_wait, evs_readable(f));
+	return wait_event_interruptible(f->topic->any_wait,
+					evs_readable(f) || evs_file_member(f));
 }
 
-static ssize_t evs_read_next(struct evs_file *f, struct iov_iter *to, unsigned int flags)
+/* -EALREADY: the file is a member now. */
+static ssize_t __evs_read_next(struct evs_file *f, struct evs_member *m, struct iov_iter *to,
+			       unsigned int flags)
 {
 	bool lines = evs_file_framing(f) == EVSTREAM_FRAMING_LINE;
 	ssize_t ret;
@@ -550,6 +613,8 @@ static ssize_t evs_read_next(struct evs_file *f, struct iov_iter *to, unsigned i
 			ret = -ENODEV;
 		else if (f->part)
 			ret = evs_read_part(f, to, lines);
+		else if (f->member)
+			ret = evs_read_member(f, f->member, to, lines);
 		else
 			ret = evs_read_any(f, to, lines);
 		mutex_unlock(&f->read_lock);
@@ -558,7 +623,25 @@ static ssize_t evs_read_next(struct evs_file *f, struct iov_iter *to, unsigned i
 		ret = evs_read_wait(f);
 		if (ret)
 			return ret;
+		if (m != evs_file_member(f))
+			return -EALREADY;
 	}
+}
+
+static ssize_t evs_read_next(struct evs_file *f, struct iov_iter *to, unsigned int flags)
+{
+	ssize_t ret;
+
+	do {
+		struct evs_member *m = evs_file_member(f);
+
+		if (m)
+			evs_member_enter(m);
+		ret = __evs_read_next(f, m, to, flags);
+		if (m)
+			evs_member_exit(m);
+	} while (ret == -EALREADY);
+	return ret;
 }
 
 /* A read that names its record. */
@@ -665,6 +748,31 @@ static loff_t evs_seek_offset(struct evs_partition *p, struct evs_cursor *c, lof
 	return base;
 }
 
+/* Of a member, those that it owns. */
+static loff_t evs_llseek_owned(struct evs_file *f, struct evs_member *m, int whence)
+{
+	u64 sum = 0, position;
+	u32 i, epoch;
+
+	if (!m->joined)
+		return -ESTALE;
+	if (m->group->queue)
+		return -EPROTOTYPE;
+	for_each_set_bit(i, m->owned, f->topic->partitions) {
+		struct evs_partition *p = f->topic->partition[i];
+
+		if (!evs_slot_begin(m, i, &position, &epoch))
+			continue;
+		if (whence != SEEK_CUR) {
+			position = whence == SEEK_END ? evs_end_offset(p) :
+				   READ_ONCE(p->start_offset);
+			evs_slot_seek(m, i, position);
+		}
+		sum += position;
+	}
+	return sum & (EVS_FILE_POS - 1);
+}
+
 /* All partitions at once: only to what means the same in each. */
 static loff_t evs_llseek_any(struct evs_file *f, loff_t offset, int whence)
 {
@@ -674,6 +782,8 @@ static loff_t evs_llseek_any(struct evs_file *f, loff_t offset, int whence)
 	if (offset || (whence != SEEK_SET && whence != SEEK_CUR && whence != SEEK_END &&
 		       whence != SEEK_DATA))
 		return -EINVAL;
+	if (f->member)
+		return evs_llseek_owned(f, f->member, whence);
 	for (i = 0; i < f->topic->partitions; i++) {
 		struct evs_partition *p = f->topic->partition[i];
 		struct evs_cursor *c = &f->cursor[i];
@@ -712,13 +822,28 @@ static loff_t evs_llseek(struct file *file, loff_t offset, int whence)
 static __poll_t evs_poll(struct file *file, poll_table *wait)
 {
 	struct evs_file *f = file->private_data;
+	struct evs_member *m = evs_file_member(f);
 	__poll_t mask = 0;
 
-	poll_wait(file, evs_file_wait(f), wait);
+	if (f->part) {
+		poll_wait(file, &f->part->wait, wait);
+	} else if (m && !(file->f_mode & FMODE_WRITE)) {
+		poll_wait(file, evs_member_wait(m), wait);
+	} else {
+		/*
+		 * Just one queue, as aio wants it. It is woken for what concerns
+		 * a member, too: an epoll that knows the file from before it joined
+		 * has asked for it only.
+		 */
+		poll_wait(file, &f->topic->any_wait, wait);
+	}
 	if (READ_ONCE(f->topic->dead))
 		return EPOLLHUP | EPOLLERR | EPOLLIN | EPOLLRDNORM | EPOLLOUT | EPOLLWRNORM;
-	if ((file->f_mode & FMODE_READ) && evs_readable(f))
+	/* Who is idle has to read to be served again. */
+	if ((file->f_mode & FMODE_READ) && (evs_readable(f) || (m && READ_ONCE(m->idle))))
 		mask |= EPOLLIN | EPOLLRDNORM;
+	if (m && evs_member_changed(m))
+		mask |= EPOLLPRI;
 	if ((file->f_mode & FMODE_WRITE) &&
 	    evs_partition_writable(f->to))
 		mask |= EPOLLOUT | EPOLLWRNORM;
@@ -767,7 +892,14 @@ static void evs_show_fdinfo(struct seq_file *m, struct file *file)
 
 	seq_printf(m, "evstream-topic:\t%s\n", f->topic->config.name);
 	if (!f->part) {
+		const struct evs_member *member = evs_file_member(f);
+
 		seq_puts(m, "evstream-partition:\tany\n");
+		if (member) {
+			seq_puts(m, "evstream-group:\t");
+			seq_escape(m, member->group->name, "\n\\");
+			seq_printf(m, "\nevstream-member:\t%u\n", member->id);
+		}
 		return;
 	}
 	seq_printf(m, "evstream-partition:\t%u\n", f->part->number);
@@ -793,6 +925,25 @@ static const struct file_operations evs_fops = {
 	.compat_ioctl	= compat_ptr_ioctl,
 	.show_fdinfo	= evs_show_fdinfo,
 };
+
+/**
+ * evs_file_get() - what a descriptor of the caller's stands for
+ * @fd: the descriptor
+ * @file: a reference, out
+ *
+ * Return: an open node, or an ERR_PTR: -EBADF; -EINVAL: it is something else.
+ */
+struct evs_file *evs_file_get(int fd, struct file **file)
+{
+	*file = fget(fd);
+	if (!*file)
+		return ERR_PTR(-EBADF);
+	if ((*file)->f_op != &evs_fops) {
+		fput(*file);
+		return ERR_PTR(-EINVAL);
+	}
+	return (*file)->private_data;
+}
 
 /**
  * evs_chardev_init() - device numbers and class

@@ -8,6 +8,7 @@
 #include <linux/fs.h>
 #include <linux/mutex.h>
 
+#include "group.h"
 #include "partition.h"
 #include "topic.h"
 
@@ -25,6 +26,8 @@
  * @line: a partial line that waits for its newline
  * @line_len: its bytes
  * @line_room: bytes allocated at @line
+ * @changes: its member waits here
+ * @member: of a group, NULL: it never joined one; set once, under @read_lock
  * @one: @cursor of a partition's file
  */
 struct evs_file {
@@ -40,6 +43,8 @@ struct evs_file {
 	u8 *line;
 	u32 line_len;
 	u32 line_room;
+	wait_queue_head_t changes;
+	struct evs_member *member;
 	struct evs_cursor one;
 };
 
@@ -58,15 +63,17 @@ static inline unsigned int evs_file_flags(const struct file *file)
 	return file->f_flags & EVS_NONBLOCK;
 }
 
-static inline wait_queue_head_t *evs_file_wait(struct evs_file *f)
+static inline struct evs_member *evs_file_member(struct evs_file *f)
 {
-	return f->part ? &f->part->wait : &f->topic->any_wait;
+	/* Pairs with the release in evs_ioctl_join(). */
+	return f->part ? NULL : smp_load_acquire(&f->member);
 }
 
 /* In chardev.c */
 extern const struct evs_node_ops evs_chardev_nodes;
 int evs_chardev_init(void);
 void evs_chardev_exit(void);
+struct evs_file *evs_file_get(int fd, struct file **file);
 
 /* In ioctl.c */
 long evs_ioctl(struct file *file, unsigned int cmd, unsigned long arg);

@@ -409,7 +409,7 @@ static int evs_durable_finish_sealed(struct evs_durable *d)
 int evs_durable_checkpoint(struct evs_durable *d)
 {
 	struct evs_partition *p = d->p;
-	struct evs_slot slot;
+	struct evs_file_slot slot;
 	struct evs_segment *s;
 	u64 start, recovery;
 	char *buf;
@@ -426,11 +426,11 @@ int evs_durable_checkpoint(struct evs_durable *d)
 	recovery = s ? s->offset : p->next_offset;
 	spin_unlock(&p->lock);
 	rcu_read_unlock();
-	evs_slot_begin(&slot, buf, d->sequence + 1);
-	evs_slot_put_u64(&slot, "start-offset", start);
-	evs_slot_put_u64(&slot, "recovery-offset", recovery);
-	evs_slot_put_u64(&slot, "dense", d->dense);
-	ret = evs_slot_end(&slot);
+	evs_file_slot_begin(&slot, buf, d->sequence + 1);
+	evs_file_slot_put_u64(&slot, "start-offset", start);
+	evs_file_slot_put_u64(&slot, "recovery-offset", recovery);
+	evs_file_slot_put_u64(&slot, "dense", d->dense);
+	ret = evs_file_slot_end(&slot);
 	if (!ret)
 		ret = evs_store_slot(&d->store, EVS_FILE_CHECKPOINT, buf, d->sequence + 1);
 	if (ret)

@@ -195,7 +195,7 @@ int evs_snapshot_check(const u8 *buf, size_t size, u32 *count)
 	return 0;
 }
 
-static void slot_bytes(struct evs_slot *s, const char *p, size_t len)
+static void slot_bytes(struct evs_file_slot *s, const char *p, size_t len)
 {
 	if (s->err)
 		return;
@@ -258,30 +258,30 @@ static void checksum_line(char *line, const char *text, size_t size)
 }
 
 /**
- * evs_slot_begin() - begin to write a slot
+ * evs_file_slot_begin() - begin to write a slot
  * @s: the slot
  * @buf: EVS_SLOT bytes for it
  * @sequence: higher than that of the slot which is there now
  */
-void evs_slot_begin(struct evs_slot *s, char *buf, u64 sequence)
+void evs_file_slot_begin(struct evs_file_slot *s, char *buf, u64 sequence)
 {
 	memset(buf, '\n', EVS_SLOT);
 	s->buf = buf;
 	s->len = 0;
 	s->err = 0;
-	evs_slot_put_u64(s, SLOT_VERSION, EVS_SLOT_VERSION);
-	evs_slot_put_u64(s, SLOT_SEQUENCE, sequence);
+	evs_file_slot_put_u64(s, SLOT_VERSION, EVS_SLOT_VERSION);
+	evs_file_slot_put_u64(s, SLOT_SEQUENCE, sequence);
 }
 
 /**
- * evs_slot_put() - add a line
+ * evs_file_slot_put() - add a line
  * @s: the slot
  * @key: not there yet, neither empty nor with a newline or '='
  * @value: anything without a newline
  *
- * What is wrong with it evs_slot_end() tells.
+ * What is wrong with it evs_file_slot_end() tells.
  */
-void evs_slot_put(struct evs_slot *s, const char *key, const char *value)
+void evs_file_slot_put(struct evs_file_slot *s, const char *key, const char *value)
 {
 	size_t unused;
 
@@ -299,12 +299,12 @@ void evs_slot_put(struct evs_slot *s, const char *key, const char *value)
 }
 
 /**
- * evs_slot_put_u64() - add a line with a number
+ * evs_file_slot_put_u64() - add a line with a number
  * @s: the slot
- * @key: see evs_slot_put()
+ * @key: see evs_file_slot_put()
  * @value: the number
  */
-void evs_slot_put_u64(struct evs_slot *s, const char *key, u64 value)
+void evs_file_slot_put_u64(struct evs_file_slot *s, const char *key, u64 value)
 {
 	char text[NAME_DIGITS + 1];
 	u32 skip = 0;
@@ -313,17 +313,17 @@ void evs_slot_put_u64(struct evs_slot *s, const char *key, u64 value)
 	text[NAME_DIGITS] = '\0';
 	while (skip < NAME_DIGITS - 1 && text[skip] == '0')
 		skip++;
-	evs_slot_put(s, key, text + skip);
+	evs_file_slot_put(s, key, text + skip);
 }
 
 /**
- * evs_slot_end() - complete a slot
+ * evs_file_slot_end() - complete a slot
  * @s: the slot
  *
  * Return: 0: its EVS_SLOT bytes can be written; -ENOSPC: the text did not fit;
  * -EINVAL: a key or a value cannot be told from others in the text.
  */
-int evs_slot_end(struct evs_slot *s)
+int evs_file_slot_end(struct evs_file_slot *s)
 {
 	char line[CHECKSUM_LINE + 1];
 
@@ -334,14 +334,14 @@ int evs_slot_end(struct evs_slot *s)
 }
 
 /**
- * evs_slot_check() - whether bytes are a slot
+ * evs_file_slot_check() - whether bytes are a slot
  * @buf: any EVS_SLOT bytes
  * @sequence: out, with 0 only: its sequence
  *
  * Return: 0; -EUCLEAN: there is no such text, or its checksum is wrong;
  * -EPROTONOSUPPORT: the checksum is right, the version newer than this one.
  */
-int evs_slot_check(const char *buf, u64 *sequence)
+int evs_file_slot_check(const char *buf, u64 *sequence)
 {
 	size_t size = text_size(buf), len;
 	char line[CHECKSUM_LINE];
@@ -369,15 +369,15 @@ int evs_slot_check(const char *buf, u64 *sequence)
 }
 
 /**
- * evs_slot_get() - the value of a key
- * @buf: a slot that evs_slot_check() has passed
+ * evs_file_slot_get() - the value of a key
+ * @buf: a slot that evs_file_slot_check() has passed
  * @key: the key
  * @value: out, with 0 only: the value and a terminating zero
  * @size: bytes at @value
  *
  * Return: 0; -ENOENT: there is no such key; -ENOSPC: the value does not fit.
  */
-int evs_slot_get(const char *buf, const char *key, char *value, size_t size)
+int evs_file_slot_get(const char *buf, const char *key, char *value, size_t size)
 {
 	const char *p;
 	size_t len;
@@ -393,15 +393,15 @@ int evs_slot_get(const char *buf, const char *key, char *value, size_t size)
 }
 
 /**
- * evs_slot_get_u64() - the value of a key that has a number
- * @buf: a slot that evs_slot_check() has passed
+ * evs_file_slot_get_u64() - the value of a key that has a number
+ * @buf: a slot that evs_file_slot_check() has passed
  * @key: the key
  * @value: out, with 0 only: the number
  *
  * Return: 0; -ENOENT: there is no such key; -EINVAL: its value is no number, or
  * too large.
  */
-int evs_slot_get_u64(const char *buf, const char *key, u64 *value)
+int evs_file_slot_get_u64(const char *buf, const char *key, u64 *value)
 {
 	const char *p;
 	size_t len;
@@ -413,7 +413,7 @@ int evs_slot_get_u64(const char *buf, const char *key, u64 *value)
 }
 
 /**
- * evs_slots_newest() - the slot of a file that counts
+ * evs_file_slots_newest() - the slot of a file that counts
  * @slots: the file's bytes, any
  * @size: how many; slots that are not there as a whole do not count
  * @sequence: out, with a slot only: its sequence
@@ -423,7 +423,7 @@ int evs_slot_get_u64(const char *buf, const char *key, u64 *value)
  *
  * Return: the slot, or NULL.
  */
-const char *evs_slots_newest(const char *slots, size_t size, u64 *sequence, int *err)
+const char *evs_file_slots_newest(const char *slots, size_t size, u64 *sequence, int *err)
 {
 	const char *newest = NULL;
 	u64 best = 0;
@@ -431,7 +431,7 @@ const char *evs_slots_newest(const char *slots, size_t size, u64 *sequence, int 
 
 	for (i = 0; i < 2 && size >= (i + 1) * EVS_SLOT; i++) {
 		u64 seq;
-		int ret = evs_slot_check(slots + i * EVS_SLOT, &seq);
+		int ret = evs_file_slot_check(slots + i * EVS_SLOT, &seq);
 
 		if (ret == -EPROTONOSUPPORT) {
 			*err = ret;

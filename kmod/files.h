@@ -132,24 +132,24 @@ int evs_snapshot_check(const u8 *buf, size_t size, u32 *count);
 #define EVS_SLOT_VERSION	1
 
 /**
- * struct evs_slot - a slot being written
+ * struct evs_file_slot - a slot being written
  * @buf: EVS_SLOT bytes
  * @len: bytes of text so far
- * @err: what evs_slot_end() will say
+ * @err: what evs_file_slot_end() will say
  */
-struct evs_slot {
+struct evs_file_slot {
 	char *buf;
 	size_t len;
 	int err;
 };
 
-void evs_slot_begin(struct evs_slot *s, char *buf, u64 sequence);
-void evs_slot_put(struct evs_slot *s, const char *key, const char *value);
-void evs_slot_put_u64(struct evs_slot *s, const char *key, u64 value);
-int evs_slot_end(struct evs_slot *s);
-int evs_slot_check(const char *buf, u64 *sequence);
-int evs_slot_get(const char *buf, const char *key, char *value, size_t size);
-int evs_slot_get_u64(const char *buf, const char *key, u64 *value);
-const char *evs_slots_newest(const char *slots, size_t size, u64 *sequence, int *err);
+void evs_file_slot_begin(struct evs_file_slot *s, char *buf, u64 sequence);
+void evs_file_slot_put(struct evs_file_slot *s, const char *key, const char *value);
+void evs_file_slot_put_u64(struct evs_file_slot *s, const char *key, u64 value);
+int evs_file_slot_end(struct evs_file_slot *s);
+int evs_file_slot_check(const char *buf, u64 *sequence);
+int evs_file_slot_get(const char *buf, const char *key, char *value, size_t size);
+int evs_file_slot_get_u64(const char *buf, const char *key, u64 *value);
+const char *evs_file_slots_newest(const char *slots, size_t size, u64 *sequence, int *err);
 
 #endif /* EVSTREAM_FILES_H */

@@ -121,5 +121,8 @@ static inline void evs_partition_wake(struct evs_partition *p)
 u64 evs_bytes_ceiling(void);
 u32 evs_topics_ceiling(void);
 u32 evs_partitions_ceiling(void);
+u32 evs_groups_ceiling(void);
+u32 evs_members_ceiling(void);
+u64 evs_offsets_retention_ms(void);
 
 #endif /* EVSTREAM_INTERNAL_H */

@@ -5,6 +5,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
+#include <linux/time64.h>
 
 #include "chardev.h"
 #include "internal.h"
@@ -26,6 +27,18 @@ static unsigned long max_bytes;
 module_param(max_bytes, ulong, 0644);
 MODULE_PARM_DESC(max_bytes, "Bytes of memory for all logs at the most (default 0: half of the machine's)");
 
+static unsigned int max_groups = 10000;
+module_param(max_groups, uint, 0644);
+MODULE_PARM_DESC(max_groups, "Consumer groups of all topics at the most (default 10000)");
+
+static unsigned int max_members = 100000;
+module_param(max_members, uint, 0644);
+MODULE_PARM_DESC(max_members, "Members of all groups at the most (default 100000)");
+
+static ulong offsets_retention_ms = 7UL * 24 * 3600 * MSEC_PER_SEC;
+module_param(offsets_retention_ms, ulong, 0644);
+MODULE_PARM_DESC(offsets_retention_ms, "Milliseconds for which a group without members is kept (default 7 days)");
+
 /**
  * evs_topics_ceiling() - topics at the most
  */
@@ -40,6 +53,30 @@ u32 evs_topics_ceiling(void)
 u32 evs_partitions_ceiling(void)
 {
 	return READ_ONCE(max_partitions);
+}
+
+/**
+ * evs_groups_ceiling() - consumer groups of all topics at the most
+ */
+u32 evs_groups_ceiling(void)
+{
+	return READ_ONCE(max_groups);
+}
+
+/**
+ * evs_members_ceiling() - members of all groups at the most
+ */
+u32 evs_members_ceiling(void)
+{
+	return READ_ONCE(max_members);
+}
+
+/**
+ * evs_offsets_retention_ms() - for how long a group without members is kept
+ */
+u64 evs_offsets_retention_ms(void)
+{
+	return READ_ONCE(offsets_retention_ms);
 }
 
 /**

@@ -11,9 +11,13 @@
 
 #include <uapi/linux/evstream_netlink.h>
 #include <linux/evstream.h>
+#include <linux/evstream.h>
 
 int evstream_nl_topic_get_start(struct netlink_callback *cb);
 int evstream_nl_partition_get_start(struct netlink_callback *cb);
+int evstream_nl_group_get_start(struct netlink_callback *cb);
+int evstream_nl_member_get_start(struct netlink_callback *cb);
+int evstream_nl_group_offset_get_start(struct netlink_callback *cb);
 
 int evstream_nl_topic_new_doit(struct sk_buff *skb, struct genl_info *info);
 int evstream_nl_topic_del_doit(struct sk_buff *skb, struct genl_info *info);
@@ -26,9 +30,21 @@ int evstream_nl_partition_get_dumpit(struct sk_buff *skb,
 				     struct netlink_callback *cb);
 int evstream_nl_topic_attach_doit(struct sk_buff *skb, struct genl_info *info);
 int evstream_nl_topic_detach_doit(struct sk_buff *skb, struct genl_info *info);
+int evstream_nl_group_get_doit(struct sk_buff *skb, struct genl_info *info);
+int evstream_nl_group_get_dumpit(struct sk_buff *skb,
+				 struct netlink_callback *cb);
+int evstream_nl_group_del_doit(struct sk_buff *skb, struct genl_info *info);
+int evstream_nl_group_seek_doit(struct sk_buff *skb, struct genl_info *info);
+int evstream_nl_member_get_dumpit(struct sk_buff *skb,
+				  struct netlink_callback *cb);
+int evstream_nl_group_offset_get_doit(struct sk_buff *skb,
+				      struct genl_info *info);
+int evstream_nl_group_offset_get_dumpit(struct sk_buff *skb,
+					struct netlink_callback *cb);
 
 enum {
 	EVSTREAM_NLGRP_TOPICS,
+	EVSTREAM_NLGRP_GROUPS,
 };
 
 extern struct genl_family evstream_nl_family;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The generic netlink family: creating, changing and looking at topics.
+ * The generic netlink family: creating, changing and looking at topics. Groups are
+ * in netlink-group.c.
  *
  * The family's operations run in parallel and its dumps are resumed call by
  * call; no lock is held here, the topic layer brings its own.
@@ -39,7 +40,14 @@ static const struct {
 	{ EVS_SET_FLUSH_BYTES,		EVSTREAM_A_TOPIC_FLUSH_BYTES },
 };
 
-static int evs_nl_may_change(struct sk_buff *skb, struct genl_info *info)
+/**
+ * evs_nl_may_change() - whether who asks may change anything
+ * @skb: the request
+ * @info: likewise
+ *
+ * Return: 0, or -EPERM when it was said why not.
+ */
+int evs_nl_may_change(struct sk_buff *skb, struct genl_info *info)
 {
 	if (netlink_capable(skb, CAP_SYS_ADMIN))
 		return 0;
@@ -70,8 +78,14 @@ static int evs_nl_refuse(struct genl_info *info, const struct evs_fault *fault,
 	return err;
 }
 
-/* The topic that a request names, with a reference. */
-static struct evs_topic *evs_nl_find(const struct genl_info *info, u16 name)
+/**
+ * evs_nl_find() - the topic that a request names
+ * @info: the request
+ * @name: the attribute that names it
+ *
+ * Return: the topic, a reference; an ERR_PTR() when it was said what is wrong.
+ */
+struct evs_topic *evs_nl_find(const struct genl_info *info, u16 name)
 {
 	struct evs_topic *t;
 
@@ -86,6 +100,88 @@ static struct evs_topic *evs_nl_find(const struct genl_info *info, u16 name)
 		return ERR_PTR(-ENOENT);
 	}
 	return t;
+}
+
+/* The topic that a request wants to change. */
+static struct evs_topic *evs_nl_find_to_change(struct sk_buff *skb, struct genl_info *info)
+{
+	int err = evs_nl_may_change(skb, info);
+
+	return err ? ERR_PTR(err) : evs_nl_find(info, EVSTREAM_A_TOPIC_NAME);
+}
+
+/**
+ * evs_nl_reply() - answer a request
+ * @msg: an empty message, taken; NULL: there was no memory for it
+ * @info: the request
+ * @fill: puts the answer into it
+ * @row: for @fill
+ *
+ * Return: 0 or a negative errno.
+ */
+int evs_nl_reply(struct sk_buff *msg, struct genl_info *info, evs_nl_fill_fn fill,
+		 const void *row)
+{
+	void *hdr;
+
+	if (!msg)
+		return -ENOMEM;
+	hdr = genlmsg_iput(msg, info);
+	if (!hdr || fill(msg, row)) {
+		nlmsg_free(msg);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(msg, hdr);
+	return genlmsg_reply(msg, info);
+}
+
+/**
+ * evs_nl_dump_row() - add an object to a dump
+ * @skb: what the dump goes into
+ * @cb: the dump
+ * @fill: puts the object into it
+ * @row: for @fill
+ *
+ * Return: 0, or -EMSGSIZE: it goes with the next call.
+ */
+int evs_nl_dump_row(struct sk_buff *skb, struct netlink_callback *cb, evs_nl_fill_fn fill,
+		    const void *row)
+{
+	void *hdr = genlmsg_iput(skb, genl_info_dump(cb));
+
+	if (!hdr || fill(skb, row)) {
+		genlmsg_cancel(skb, hdr);
+		return -EMSGSIZE;
+	}
+	genlmsg_end(skb, hdr);
+	return 0;
+}
+
+/**
+ * evs_nl_multicast() - tell all listeners of something
+ * @cmd: the notification
+ * @group: an EVSTREAM_NLGRP_*
+ * @size: bytes it may need
+ * @fill: puts it into a message
+ * @row: for @fill
+ *
+ * It is lost where memory is short, as netlink notifications are.
+ */
+void evs_nl_multicast(u8 cmd, unsigned int group, size_t size, evs_nl_fill_fn fill,
+		      const void *row)
+{
+	struct sk_buff *msg = genlmsg_new(size, GFP_KERNEL);
+	void *hdr;
+
+	if (!msg)
+		return;
+	hdr = genlmsg_put(msg, 0, 0, &evstream_nl_family, 0, cmd);
+	if (!hdr || fill(msg, row)) {
+		nlmsg_free(msg);
+		return;
+	}
+	genlmsg_end(msg, hdr);
+	genlmsg_multicast_allns(&evstream_nl_family, msg, 0, group);
 }
 
 static int evs_nl_parse_owner(struct genl_info *info,
@@ -163,10 +259,20 @@ static int evs_nl_parse_config(struct genl_info *info,
 	return evs_nl_parse_owner(info, cfg);
 }
 
-/* @ns: the user namespace that reads the owner. */
-static int evs_nl_fill_topic(struct sk_buff *skb, struct evs_topic *t,
-			     struct user_namespace *ns)
+/**
+ * struct evs_nl_topic - what evs_nl_fill_topic() takes
+ * @t: the topic
+ * @ns: the user namespace that reads its owner
+ */
+struct evs_nl_topic {
+	struct evs_topic *t;
+	struct user_namespace *ns;
+};
+
+static int evs_nl_fill_topic(struct sk_buff *skb, const void *row)
 {
+	struct user_namespace *ns = ((const struct evs_nl_topic *)row)->ns;
+	struct evs_topic *t = ((const struct evs_nl_topic *)row)->t;
 	const char *dir = evs_topic_dir(t);
 	struct evs_topic_config cfg;
 	u64 created_ms;
@@ -201,12 +307,25 @@ static int evs_nl_fill_topic(struct sk_buff *skb, struct evs_topic *t,
 	return 0;
 }
 
-static int evs_nl_fill_partition(struct sk_buff *skb, const char *topic,
-				 u32 partition,
-				 const struct evs_partition_stat *st)
+/**
+ * struct evs_nl_partition - what evs_nl_fill_partition() takes
+ * @topic: its topic's name
+ * @number: which one
+ * @stat: as it is now
+ */
+struct evs_nl_partition {
+	const char *topic;
+	u32 number;
+	struct evs_partition_stat stat;
+};
+
+static int evs_nl_fill_partition(struct sk_buff *skb, const void *row)
 {
-	if (nla_put_string(skb, EVSTREAM_A_PARTITION_TOPIC, topic) ||
-	    nla_put_u32(skb, EVSTREAM_A_PARTITION_PARTITION, partition) ||
+	const struct evs_nl_partition *part = row;
+	const struct evs_partition_stat *st = &part->stat;
+
+	if (nla_put_string(skb, EVSTREAM_A_PARTITION_TOPIC, part->topic) ||
+	    nla_put_u32(skb, EVSTREAM_A_PARTITION_PARTITION, part->number) ||
 	    nla_put_u32(skb, EVSTREAM_A_PARTITION_DEV_MAJOR, MAJOR(st->devt)) ||
 	    nla_put_u32(skb, EVSTREAM_A_PARTITION_DEV_MINOR, MINOR(st->devt)) ||
 	    nla_put_uint(skb, EVSTREAM_A_PARTITION_START_OFFSET,
@@ -251,32 +370,29 @@ static int evs_nl_fill_partition(struct sk_buff *skb, const char *topic,
 	return 0;
 }
 
-/* Answer @info with the topic's attributes; takes @msg. */
+static struct sk_buff *evs_nl_topic_msg(void)
+{
+	/* A directory's path may need a page of its own. */
+	return genlmsg_new(NLMSG_GOODSIZE + PATH_MAX, GFP_KERNEL);
+}
+
 static int evs_nl_reply_topic(struct sk_buff *msg, struct genl_info *info,
 			      struct evs_topic *t)
 {
-	int err = -EMSGSIZE;
-	void *hdr;
+	struct evs_nl_topic row = { .t = t, .ns = current_user_ns() };
 
-	hdr = genlmsg_iput(msg, info);
-	if (!hdr)
-		goto err_free;
-	err = evs_nl_fill_topic(msg, t, current_user_ns());
-	if (err)
-		goto err_free;
-	genlmsg_end(msg, hdr);
-	return genlmsg_reply(msg, info);
-
-err_free:
-	nlmsg_free(msg);
-	return err;
+	return evs_nl_reply(msg, info, evs_nl_fill_topic, &row);
 }
 
-/* The name of a topic that is not there yet. */
-static int evs_nl_parse_name(struct genl_info *info, char *to, size_t size)
+/* A request for a topic that is not there yet: its name. */
+static int evs_nl_begin_new(struct sk_buff *skb, struct genl_info *info, char *to,
+			    size_t size)
 {
 	struct nlattr *name = info->attrs[EVSTREAM_A_TOPIC_NAME];
+	int err = evs_nl_may_change(skb, info);
 
+	if (err)
+		return err;
 	if (GENL_REQ_ATTR_CHECK(info, EVSTREAM_A_TOPIC_NAME)) {
 		GENL_SET_ERR_MSG(info, "the topic's name is missing");
 		return -EINVAL;
@@ -289,22 +405,21 @@ static int evs_nl_parse_name(struct genl_info *info, char *to, size_t size)
 	return 0;
 }
 
-/* Tells of a topic that is there now, and answers with it; takes @msg and @t. */
-static int evs_nl_topic_is_new(struct sk_buff *msg, struct genl_info *info,
-			       struct evs_topic *t)
+/*
+ * The topic is there now, a reference, or it is not, and @err and @fault say why:
+ * tell of it and answer with it. Takes @msg and @t.
+ */
+static int evs_nl_end_new(struct sk_buff *msg, struct genl_info *info, struct evs_topic *t,
+			  int err, const struct evs_fault *fault)
 {
-	int err;
-
+	if (err) {
+		nlmsg_free(msg);
+		return evs_nl_refuse(info, fault, err);
+	}
 	evs_netlink_notify(t, EVSTREAM_CMD_TOPIC_NEW_NTF);
 	err = evs_nl_reply_topic(msg, info, t);
 	evs_topic_put(t);
 	return err;
-}
-
-static size_t evs_nl_topic_size(void)
-{
-	/* A directory's path may need a page of its own. */
-	return NLMSG_GOODSIZE + PATH_MAX;
 }
 
 int evstream_nl_topic_new_doit(struct sk_buff *skb, struct genl_info *info)
@@ -312,128 +427,91 @@ int evstream_nl_topic_new_doit(struct sk_buff *skb, struct genl_info *info)
 	struct nlattr *dir = info->attrs[EVSTREAM_A_TOPIC_DIR];
 	struct evs_topic_config cfg = {};
 	struct evs_fault fault = {};
-	struct evs_topic *t;
+	struct evs_topic *t = NULL;
 	struct sk_buff *msg;
 	u32 given;
 	int err;
 
-	err = evs_nl_may_change(skb, info);
-	if (err)
-		return err;
-	err = evs_nl_parse_name(info, cfg.name, sizeof(cfg.name));
+	err = evs_nl_begin_new(skb, info, cfg.name, sizeof(cfg.name));
 	if (err)
 		return err;
 	err = evs_nl_parse_config(info, &cfg, &given);
 	if (err)
 		return err;
-
 	/* First, so that no topic is made that nobody is told of. */
-	msg = genlmsg_new(evs_nl_topic_size(), GFP_KERNEL);
+	msg = evs_nl_topic_msg();
 	if (!msg)
 		return -ENOMEM;
-
-	err = evs_topic_create(&cfg, given, dir ? nla_data(dir) : NULL, &t,
-			       &fault);
-	if (err) {
-		nlmsg_free(msg);
-		return evs_nl_refuse(info, &fault, err);
-	}
-	return evs_nl_topic_is_new(msg, info, t);
+	err = evs_topic_create(&cfg, given, dir ? nla_data(dir) : NULL, &t, &fault);
+	return evs_nl_end_new(msg, info, t, err, &fault);
 }
 
 int evstream_nl_topic_attach_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	char name[EVSTREAM_NAME_MAX + 1];
 	struct evs_fault fault = {};
-	struct evs_topic *t;
+	struct evs_topic *t = NULL;
 	struct sk_buff *msg;
 	int err;
 
-	err = evs_nl_may_change(skb, info);
-	if (err)
-		return err;
-	err = evs_nl_parse_name(info, name, sizeof(name));
+	err = evs_nl_begin_new(skb, info, name, sizeof(name));
 	if (err)
 		return err;
 	if (GENL_REQ_ATTR_CHECK(info, EVSTREAM_A_TOPIC_DIR)) {
 		GENL_SET_ERR_MSG(info, "the directory is missing");
 		return -EINVAL;
 	}
-	msg = genlmsg_new(evs_nl_topic_size(), GFP_KERNEL);
+	msg = evs_nl_topic_msg();
 	if (!msg)
 		return -ENOMEM;
+	err = evs_topic_attach(name, nla_data(info->attrs[EVSTREAM_A_TOPIC_DIR]), &t, &fault);
+	return evs_nl_end_new(msg, info, t, err, &fault);
+}
 
-	err = evs_topic_attach(name, nla_data(info->attrs[EVSTREAM_A_TOPIC_DIR]),
-			       &t, &fault);
-	if (err) {
-		nlmsg_free(msg);
-		return evs_nl_refuse(info, &fault, err);
-	}
-	return evs_nl_topic_is_new(msg, info, t);
+/* The topic is gone, or @err and @fault say why not; takes @t. */
+static int evs_nl_end_del(struct genl_info *info, struct evs_topic *t, int err,
+			  struct evs_fault *fault)
+{
+	if (err == -ENOENT)
+		fault->msg = "no such topic";
+	if (err)
+		evs_nl_refuse(info, fault, err);
+	else
+		evs_netlink_notify(t, EVSTREAM_CMD_TOPIC_DEL_NTF);
+	evs_topic_put(t);
+	return err;
 }
 
 int evstream_nl_topic_detach_doit(struct sk_buff *skb, struct genl_info *info)
 {
+	struct evs_topic *t = evs_nl_find_to_change(skb, info);
 	struct evs_fault fault = {};
-	struct evs_topic *t;
 	int err;
 
-	err = evs_nl_may_change(skb, info);
-	if (err)
-		return err;
-	t = evs_nl_find(info, EVSTREAM_A_TOPIC_NAME);
 	if (IS_ERR(t))
 		return PTR_ERR(t);
-
 	err = evs_topic_detach(t, &fault);
-	if (!err) {
-		evs_netlink_notify(t, EVSTREAM_CMD_TOPIC_DEL_NTF);
-	} else {
-		if (err == -ENOENT)
-			fault.msg = "no such topic";
-		evs_nl_refuse(info, &fault, err);
-	}
-	evs_topic_put(t);
-	return err;
+	return evs_nl_end_del(info, t, err, &fault);
 }
 
 int evstream_nl_topic_del_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	struct evs_topic *t;
-	int err;
+	struct evs_topic *t = evs_nl_find_to_change(skb, info);
+	struct evs_fault fault = {};
 
-	err = evs_nl_may_change(skb, info);
-	if (err)
-		return err;
-
-	t = evs_nl_find(info, EVSTREAM_A_TOPIC_NAME);
 	if (IS_ERR(t))
 		return PTR_ERR(t);
-
-	err = evs_topic_delete(t);
-	if (!err)
-		evs_netlink_notify(t, EVSTREAM_CMD_TOPIC_DEL_NTF);
-	else if (err == -ENOENT)
-		NL_SET_ERR_MSG_ATTR(info->extack,
-				    info->attrs[EVSTREAM_A_TOPIC_NAME],
-				    "no such topic");
-	evs_topic_put(t);
-	return err;
+	return evs_nl_end_del(info, t, evs_topic_delete(t), &fault);
 }
 
 int evstream_nl_topic_set_doit(struct sk_buff *skb, struct genl_info *info)
 {
+	struct evs_topic *t = evs_nl_find_to_change(skb, info);
 	struct evs_topic_config cfg = {};
 	struct evs_fault fault = {};
-	struct evs_topic *t;
 	u32 set;
 	int err;
 
-	err = evs_nl_may_change(skb, info);
-	if (err)
-		return err;
-
-	t = evs_nl_find(info, EVSTREAM_A_TOPIC_NAME);
 	if (IS_ERR(t))
 		return PTR_ERR(t);
 
@@ -459,71 +537,49 @@ out_put:
 
 int evstream_nl_topic_get_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	struct evs_topic *t;
-	struct sk_buff *msg;
+	struct evs_topic *t = evs_nl_find(info, EVSTREAM_A_TOPIC_NAME);
 	int err;
 
-	t = evs_nl_find(info, EVSTREAM_A_TOPIC_NAME);
 	if (IS_ERR(t))
 		return PTR_ERR(t);
-
-	msg = genlmsg_new(evs_nl_topic_size(), GFP_KERNEL);
-	err = msg ? evs_nl_reply_topic(msg, info, t) : -ENOMEM;
+	err = evs_nl_reply_topic(evs_nl_topic_msg(), info, t);
 	evs_topic_put(t);
+	return err;
+}
+
+/* The partition that a request names, as it is now. */
+static int evs_nl_stat(struct genl_info *info, struct evs_topic *t,
+		       struct evs_nl_partition *part)
+{
+	struct nlattr *number = info->attrs[EVSTREAM_A_PARTITION_PARTITION];
+	int err;
+
+	if (GENL_REQ_ATTR_CHECK(info, EVSTREAM_A_PARTITION_PARTITION)) {
+		GENL_SET_ERR_MSG(info, "the partition's number is missing");
+		return -EINVAL;
+	}
+	part->topic = nla_data(info->attrs[EVSTREAM_A_PARTITION_TOPIC]);
+	part->number = nla_get_u32(number);
+	err = evs_topic_partition_stat(t, part->number, &part->stat);
+	if (err == -ENXIO)
+		NL_SET_ERR_MSG_ATTR(info->extack, number, "no such partition");
 	return err;
 }
 
 int evstream_nl_partition_get_doit(struct sk_buff *skb, struct genl_info *info)
 {
-	struct evs_partition_stat st;
-	struct evs_topic *t;
-	struct sk_buff *msg;
-	u32 partition;
-	void *hdr;
+	struct evs_topic *t = evs_nl_find(info, EVSTREAM_A_PARTITION_TOPIC);
+	struct evs_nl_partition part;
 	int err;
 
-	t = evs_nl_find(info, EVSTREAM_A_PARTITION_TOPIC);
 	if (IS_ERR(t))
 		return PTR_ERR(t);
-
-	if (GENL_REQ_ATTR_CHECK(info, EVSTREAM_A_PARTITION_PARTITION)) {
-		GENL_SET_ERR_MSG(info, "the partition's number is missing");
-		err = -EINVAL;
-		goto out_put;
-	}
-	partition = nla_get_u32(info->attrs[EVSTREAM_A_PARTITION_PARTITION]);
-	err = evs_topic_partition_stat(t, partition, &st);
-	if (err) {
-		if (err == -ENXIO)
-			NL_SET_ERR_MSG_ATTR(info->extack,
-					    info->attrs[EVSTREAM_A_PARTITION_PARTITION],
-					    "no such partition");
-		goto out_put;
-	}
-
-	msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
-	if (!msg) {
-		err = -ENOMEM;
-		goto out_put;
-	}
-	err = -EMSGSIZE;
-	hdr = genlmsg_iput(msg, info);
-	if (!hdr)
-		goto err_free;
-	err = evs_nl_fill_partition(msg,
-				    nla_data(info->attrs[EVSTREAM_A_PARTITION_TOPIC]),
-				    partition, &st);
-	if (err)
-		goto err_free;
-	genlmsg_end(msg, hdr);
-	err = genlmsg_reply(msg, info);
-out_put:
+	err = evs_nl_stat(info, t, &part);
+	if (!err)
+		err = evs_nl_reply(genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL), info,
+				   evs_nl_fill_partition, &part);
 	evs_topic_put(t);
 	return err;
-
-err_free:
-	nlmsg_free(msg);
-	goto out_put;
 }
 
 /*
@@ -555,26 +611,17 @@ int evstream_nl_topic_get_start(struct netlink_callback *cb)
 int evstream_nl_topic_get_dumpit(struct sk_buff *skb,
 				 struct netlink_callback *cb)
 {
+	struct evs_nl_topic row = { .ns = current_user_ns() };
 	struct evs_nl_dump *ctx = evs_nl_dump_ctx(cb);
-	struct evs_topic *t;
-	void *hdr;
-	int err;
+	int err = 0;
 
-	while ((t = evs_topic_next(ctx->id))) {
-		err = -EMSGSIZE;
-		hdr = genlmsg_iput(skb, genl_info_dump(cb));
-		if (hdr)
-			err = evs_nl_fill_topic(skb, t, current_user_ns());
-		if (err) {
-			genlmsg_cancel(skb, hdr);
-			evs_topic_put(t);
-			return err;
-		}
-		genlmsg_end(skb, hdr);
-		ctx->id = evs_topic_id(t) + 1;
-		evs_topic_put(t);
+	while (!err && (row.t = evs_topic_next(ctx->id))) {
+		err = evs_nl_dump_row(skb, cb, evs_nl_fill_topic, &row);
+		if (!err)
+			ctx->id = evs_topic_id(row.t) + 1;
+		evs_topic_put(row.t);
 	}
-	return 0;
+	return err;
 }
 
 int evstream_nl_partition_get_start(struct netlink_callback *cb)
@@ -601,24 +648,18 @@ static int evs_nl_dump_partitions(struct sk_buff *skb,
 				  struct evs_topic *t)
 {
 	struct evs_nl_dump *ctx = evs_nl_dump_ctx(cb);
-	struct evs_partition_stat st;
+	struct evs_nl_partition part;
 	struct evs_topic_config cfg;
 	u64 created_ms;
-	void *hdr;
 	int err;
 
 	evs_topic_config(t, &cfg, &created_ms);
-	while (!evs_topic_partition_stat(t, ctx->partition, &st)) {
-		err = -EMSGSIZE;
-		hdr = genlmsg_iput(skb, genl_info_dump(cb));
-		if (hdr)
-			err = evs_nl_fill_partition(skb, cfg.name,
-						    ctx->partition, &st);
-		if (err) {
-			genlmsg_cancel(skb, hdr);
+	part.topic = cfg.name;
+	while (!evs_topic_partition_stat(t, ctx->partition, &part.stat)) {
+		part.number = ctx->partition;
+		err = evs_nl_dump_row(skb, cb, evs_nl_fill_partition, &part);
+		if (err)
 			return err;
-		}
-		genlmsg_end(skb, hdr);
 		ctx->partition++;
 	}
 	return 0;
@@ -658,53 +699,44 @@ int evstream_nl_partition_get_dumpit(struct sk_buff *skb,
  * @cmd: one of EVSTREAM_CMD_TOPIC_*_NTF
  *
  * Owners are numbers of the initial user namespace: one message goes to all
- * listeners. It is lost where memory is short, as netlink notifications are.
+ * listeners.
  */
 void evs_netlink_notify(struct evs_topic *t, u8 cmd)
 {
-	struct sk_buff *msg;
-	void *hdr;
+	struct evs_nl_topic row = { .t = t, .ns = &init_user_ns };
 
-	msg = genlmsg_new(evs_nl_topic_size(), GFP_KERNEL);
-	if (!msg)
-		return;
-	hdr = genlmsg_put(msg, 0, 0, &evstream_nl_family, 0, cmd);
-	if (!hdr || evs_nl_fill_topic(msg, t, &init_user_ns)) {
-		nlmsg_free(msg);
-		return;
-	}
-	genlmsg_end(msg, hdr);
-	genlmsg_multicast_allns(&evstream_nl_family, msg, 0,
-				EVSTREAM_NLGRP_TOPICS);
+	evs_nl_multicast(cmd, EVSTREAM_NLGRP_TOPICS, NLMSG_GOODSIZE + PATH_MAX,
+			 evs_nl_fill_topic, &row);
+}
+
+/* A partition's error, in &evs_nl_partition.stat.error. */
+static int evs_nl_fill_error(struct sk_buff *msg, const void *row)
+{
+	const struct evs_nl_partition *part = row;
+
+	if (nla_put_string(msg, EVSTREAM_A_PARTITION_TOPIC, part->topic) ||
+	    nla_put_u32(msg, EVSTREAM_A_PARTITION_PARTITION, part->number) ||
+	    nla_put_u32(msg, EVSTREAM_A_PARTITION_ERROR, part->stat.error))
+		return -EMSGSIZE;
+	return 0;
 }
 
 /* A partition's writing has ended. */
 static void evs_nl_partition_error(u32 topic_id, u32 number, int error)
 {
+	struct evs_nl_partition part = { .number = number, .stat.error = error };
 	struct evs_topic *t = evs_topic_next(topic_id);
 	struct evs_topic_config cfg;
-	struct sk_buff *msg;
 	u64 created_ms;
-	void *hdr;
 
 	if (!t)
 		return;
-	msg = genlmsg_new(NLMSG_GOODSIZE, GFP_KERNEL);
-	if (!msg || evs_topic_id(t) != topic_id)
-		goto free;
-	evs_topic_config(t, &cfg, &created_ms);
-	hdr = genlmsg_put(msg, 0, 0, &evstream_nl_family, 0,
-			  EVSTREAM_CMD_PARTITION_ERROR_NTF);
-	if (!hdr || nla_put_string(msg, EVSTREAM_A_PARTITION_TOPIC, cfg.name) ||
-	    nla_put_u32(msg, EVSTREAM_A_PARTITION_PARTITION, number) ||
-	    nla_put_u32(msg, EVSTREAM_A_PARTITION_ERROR, error))
-		goto free;
-	genlmsg_end(msg, hdr);
-	genlmsg_multicast_allns(&evstream_nl_family, msg, 0,
-				EVSTREAM_NLGRP_TOPICS);
-	msg = NULL;
-free:
-	nlmsg_free(msg);
+	if (evs_topic_id(t) == topic_id) {
+		evs_topic_config(t, &cfg, &created_ms);
+		part.topic = cfg.name;
+		evs_nl_multicast(EVSTREAM_CMD_PARTITION_ERROR_NTF, EVSTREAM_NLGRP_TOPICS,
+				 NLMSG_GOODSIZE, evs_nl_fill_error, &part);
+	}
 	evs_topic_put(t);
 }
 
@@ -719,9 +751,11 @@ int __init evs_netlink_init(void)
 {
 	int err = genl_register_family(&evstream_nl_family);
 
-	if (!err)
-		evs_topic_on_error(evs_nl_partition_error);
-	return err;
+	if (err)
+		return err;
+	evs_topic_on_error(evs_nl_partition_error);
+	evs_netlink_watch_groups(true);
+	return 0;
 }
 
 /**
@@ -732,6 +766,7 @@ int __init evs_netlink_init(void)
 void evs_netlink_exit(void)
 {
 	/* There is no topic left that could call. */
+	evs_netlink_watch_groups(false);
 	evs_topic_on_error(NULL);
 	genl_unregister_family(&evstream_nl_family);
 }

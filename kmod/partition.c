@@ -315,10 +315,36 @@ discard:
 	return ret;
 }
 
+/* Whether all groups have committed what the oldest segment holds. */
+static bool evs_oldest_released(struct evs_partition *p)
+{
+	const struct evs_segment *s;
+	bool released;
+
+	rcu_read_lock();
+	s = xa_load(&p->segments, READ_ONCE(p->first) + 1);
+	released = s && s->offset <= READ_ONCE(p->released);
+	rcu_read_unlock();
+	return released;
+}
+
 static bool evs_has_room(struct evs_partition *p)
 {
 	return READ_ONCE(p->dead) || p->durable || !evs_ring_full(p) ||
-	       READ_ONCE(p->limits.full) != EVSTREAM_FULL_BLOCK;
+	       READ_ONCE(p->limits.full) != EVSTREAM_FULL_BLOCK || evs_oldest_released(p);
+}
+
+/**
+ * evs_partition_release() - what all groups have committed
+ * @p: the partition
+ * @offset: the first record that one of them has not, 0: there is no group
+ *
+ * Makes room in the ring of a topic that blocks its producers.
+ */
+void evs_partition_release(struct evs_partition *p, u64 offset)
+{
+	WRITE_ONCE(p->released, offset);
+	evs_partition_wake(p);
 }
 
 /*
@@ -335,6 +361,8 @@ static int evs_make_way(struct evs_partition *p, unsigned int flags)
 	case EVSTREAM_FULL_FAIL:
 		return -ENOSPC;
 	case EVSTREAM_FULL_BLOCK:
+		if (evs_oldest_released(p))
+			break;
 		if (flags & (EVS_NONBLOCK | EVS_NOWAIT))
 			return -EAGAIN;
 		mutex_unlock(&p->grow);

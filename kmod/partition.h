@@ -162,6 +162,7 @@ struct evs_segment {
  * @expire: drops what retention_ms says
  * @readers: open files
  * @writers: open files
+ * @released: the first record that not all groups have committed
  */
 struct evs_partition {
 	u32 number;
@@ -207,6 +208,7 @@ struct evs_partition {
 	struct delayed_work expire;
 	atomic_t readers;
 	atomic_t writers;
+	u64 released;
 };
 
 /**
@@ -368,6 +370,7 @@ void evs_partition_free(struct evs_partition *p);
 void evs_partition_configure(struct evs_partition *p, const struct evs_limits *limits);
 int evs_partition_counters(struct evs_partition *p, struct evs_partition_counters *c);
 int evs_partition_trim(struct evs_partition *p, u64 offset);
+void evs_partition_release(struct evs_partition *p, u64 offset);
 int evs_partition_mmap(struct evs_partition *p, struct vm_area_struct *vma);
 
 /* In durable.c */

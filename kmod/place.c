@@ -125,9 +125,9 @@ static int evs_config_get(const char *slot, struct evs_topic_config *c, struct e
 	u32 i;
 
 	for (i = 0; i < ARRAY_SIZE(members); i++)
-		if (evs_slot_get_u64(slot, members[i].key, members[i].value))
+		if (evs_file_slot_get_u64(slot, members[i].key, members[i].value))
 			return -EUCLEAN;
-	if (evs_slot_get(slot, "topic-id", uuid, sizeof(uuid)) ||
+	if (evs_file_slot_get(slot, "topic-id", uuid, sizeof(uuid)) ||
 	    hex2bin(place->uuid, uuid, sizeof(place->uuid)))
 		return -EUCLEAN;
 	if (max3(partitions, max_record, framing) > U32_MAX || mode > 0777 ||
@@ -163,7 +163,7 @@ int evs_place_load(struct evs_place *place, struct evs_topic_config *c)
 	ret = evs_path_load(&place->dir, name, buf, 2 * EVS_SLOT);
 	if (ret < 0)
 		goto out;
-	slot = evs_slots_newest(buf, ret, &place->sequence, &ret);
+	slot = evs_file_slots_newest(buf, ret, &place->sequence, &ret);
 	if (slot)
 		ret = evs_config_get(slot, c, place);
 out:
@@ -185,28 +185,28 @@ int evs_place_store(struct evs_place *place, const struct evs_topic_config *c)
 	char *name = evs_place_config(c->name);
 	char *buf = kzalloc(EVS_SLOT, GFP_KERNEL);
 	const struct cred *old;
-	struct evs_slot s;
+	struct evs_file_slot s;
 	int ret = -ENOMEM;
 
 	if (!name || !buf)
 		goto out;
 	bin2hex(uuid, place->uuid, sizeof(place->uuid));
-	evs_slot_begin(&s, buf, place->sequence + 1);
-	evs_slot_put(&s, "topic-id", uuid);
-	evs_slot_put_u64(&s, "created-ms", place->created_ms);
-	evs_slot_put_u64(&s, "partitions", c->partitions);
-	evs_slot_put_u64(&s, "segment-size", c->segment_size);
-	evs_slot_put_u64(&s, "ring-size", c->ring_size);
-	evs_slot_put_u64(&s, "max-record", c->max_record);
-	evs_slot_put_u64(&s, "framing", c->framing);
-	evs_slot_put_u64(&s, "retention-ms", c->retention_ms);
-	evs_slot_put_u64(&s, "retention-bytes", c->retention_bytes);
-	evs_slot_put_u64(&s, "flush-interval", c->flush_ms);
-	evs_slot_put_u64(&s, "flush-bytes", c->flush_bytes);
-	evs_slot_put_u64(&s, "uid", from_kuid(&init_user_ns, c->uid));
-	evs_slot_put_u64(&s, "gid", from_kgid(&init_user_ns, c->gid));
-	evs_slot_put_u64(&s, "mode", c->mode);
-	ret = evs_slot_end(&s);
+	evs_file_slot_begin(&s, buf, place->sequence + 1);
+	evs_file_slot_put(&s, "topic-id", uuid);
+	evs_file_slot_put_u64(&s, "created-ms", place->created_ms);
+	evs_file_slot_put_u64(&s, "partitions", c->partitions);
+	evs_file_slot_put_u64(&s, "segment-size", c->segment_size);
+	evs_file_slot_put_u64(&s, "ring-size", c->ring_size);
+	evs_file_slot_put_u64(&s, "max-record", c->max_record);
+	evs_file_slot_put_u64(&s, "framing", c->framing);
+	evs_file_slot_put_u64(&s, "retention-ms", c->retention_ms);
+	evs_file_slot_put_u64(&s, "retention-bytes", c->retention_bytes);
+	evs_file_slot_put_u64(&s, "flush-interval", c->flush_ms);
+	evs_file_slot_put_u64(&s, "flush-bytes", c->flush_bytes);
+	evs_file_slot_put_u64(&s, "uid", from_kuid(&init_user_ns, c->uid));
+	evs_file_slot_put_u64(&s, "gid", from_kgid(&init_user_ns, c->gid));
+	evs_file_slot_put_u64(&s, "mode", c->mode);
+	ret = evs_file_slot_end(&s);
 	if (ret)
 		goto out;
 	old = override_creds(place->cred);

@@ -580,7 +580,7 @@ static int evs_recover_checkpoint(struct evs_recovery *r)
 		ret = size;
 	if (size < 0)
 		goto out;
-	slot = evs_slots_newest(buf, size, &r->d->sequence, &ret);
+	slot = evs_file_slots_newest(buf, size, &r->d->sequence, &ret);
 	if (!slot) {
 		/* Damaged: as if Kafka had written this. */
 		if (ret == -EUCLEAN) {
@@ -591,11 +591,11 @@ static int evs_recover_checkpoint(struct evs_recovery *r)
 		goto out;
 	}
 	r->unknown = false;
-	ret = evs_slot_get_u64(slot, "start-offset", &r->start);
+	ret = evs_file_slot_get_u64(slot, "start-offset", &r->start);
 	if (!ret)
-		ret = evs_slot_get_u64(slot, "recovery-offset", &r->recovery);
+		ret = evs_file_slot_get_u64(slot, "recovery-offset", &r->recovery);
 	if (!ret)
-		ret = evs_slot_get_u64(slot, "dense", &dense);
+		ret = evs_file_slot_get_u64(slot, "dense", &dense);
 	if (ret || r->start > EVS_OFFSET_MAX || r->recovery > EVS_OFFSET_MAX)
 		ret = -EUCLEAN;
 	r->d->dense = dense;

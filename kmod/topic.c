@@ -15,6 +15,7 @@
 
 #include "durable.h"
 #include "internal.h"
+#include "offsets.h"
 #include "partition.h"
 #include "place.h"
 #include "route.h"
@@ -229,6 +230,8 @@ static void evs_topic_free(struct evs_topic *t)
 {
 	u32 i;
 
+	evs_groups_free(t);
+	evs_offsets_free(t);
 	for (i = 0; i < t->partitions; i++)
 		if (t->partition[i])
 			evs_partition_free(t->partition[i]);
@@ -248,6 +251,8 @@ static void evs_topic_abandon(struct evs_topic *t, bool remove)
 {
 	u32 i;
 
+	evs_groups_kill(t);
+	evs_offsets_kill(t, remove);
 	for (i = 0; i < t->partitions; i++) {
 		evs_partition_refuse(t->partition[i]);
 		evs_partition_kill(t->partition[i], remove);
@@ -277,6 +282,8 @@ static int evs_topic_kill(struct evs_topic *t, bool remove)
 	evs_partitions_count -= t->partitions;
 	mutex_unlock(&evs_topics_lock);
 
+	evs_groups_kill(t);
+	evs_offsets_kill(t, remove);
 	for (i = 0; i < t->partitions; i++) {
 		evs_partition_kill(t->partition[i], remove);
 		cond_resched();
@@ -301,6 +308,7 @@ static struct evs_topic *evs_topic_alloc(const struct evs_topic_config *c,
 	kref_init(&t->ref);
 	spin_lock_init(&t->lock);
 	init_waitqueue_head(&t->any_wait);
+	evs_groups_init(&t->groups);
 	t->config = *c;
 	t->created_ms = place && place->created_ms ? place->created_ms :
 			ktime_to_ms(ktime_get_real());
@@ -414,6 +422,12 @@ static int evs_topic_find_files(struct evs_topic *t, struct evs_fault *fault)
 		kfree(name);
 		cond_resched();
 	}
+	if (!ret) {
+		ret = evs_offsets_attach(t);
+		if (ret)
+			return evs_fault(fault, EVS_SET_DIR,
+					 "the log of committed offsets cannot be read", ret);
+	}
 	switch (ret) {
 	case 0:
 		return 0;
@@ -471,6 +485,7 @@ static int evs_topic_build(const struct evs_topic_config *c, struct evs_place *p
 		evs_topic_put(t);
 		return ret;
 	}
+	evs_groups_restored(t);
 	*out = t;
 	return 0;
 
@@ -704,8 +719,10 @@ int evs_topic_detach(struct evs_topic *t, struct evs_fault *fault)
 				 -EINVAL);
 	for (i = 0; i < t->partitions; i++)
 		evs_partition_sync_start(t->partition[i]);
-	for (i = 0; i < t->partitions; i++) {
-		ret = evs_partition_sync(t->partition[i], evs_end_pos(t->partition[i]));
+	for (i = 0; i <= t->partitions; i++) {
+		ret = i < t->partitions ?
+		      evs_partition_sync(t->partition[i], evs_end_pos(t->partition[i])) :
+		      evs_offsets_sync(t);
 		if (ret == -EINTR)
 			return ret;
 		/* After another error, nothing can be done for it any more. */
@@ -787,6 +804,7 @@ static void evs_topic_limit(struct evs_topic *t, const struct evs_topic_config *
 	evs_config_limits(c, &limits);
 	for (i = 0; i < t->partitions; i++)
 		evs_partition_configure(t->partition[i], &limits);
+	evs_offsets_configure(t, &limits);
 }
 
 /**
@@ -860,6 +878,8 @@ out:
 		evs_topic_limit(t, c);
 	if (t->place)
 		mutex_unlock(&evs_places_lock);
+	if (!ret)
+		evs_groups_release(t);
 	kfree(c);
 	return ret;
 }

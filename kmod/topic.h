@@ -22,6 +22,8 @@
 #include <linux/evstream.h>
 #include <uapi/linux/evstream_netlink.h>
 
+#include "group.h"
+
 struct evs_node;
 struct evs_partition;
 struct evs_place;
@@ -142,6 +144,7 @@ struct evs_partition_stat {
  * @dead: deleted
  * @any_wait: who reads all partitions waits here
  * @place: its directory, NULL: it is volatile
+ * @groups: its consumer groups
  * @turn: whose turn it is to be a file's own partition
  * @nodes: device nodes: a partition's each, and any's behind them
  * @partitions: how many
@@ -158,6 +161,7 @@ struct evs_topic {
 	bool dead;
 	wait_queue_head_t any_wait;
 	struct evs_place *place;
+	struct evs_groups groups;
 	atomic_t turn;
 	struct evs_node **nodes;
 	u32 partitions;

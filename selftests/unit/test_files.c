@@ -346,34 +346,34 @@ static void slot_golden(void)
 			    "checksum=59514e9b\n");
 	char *got = malloc(EVS_SLOT), *value;
 	u64 sequence = 0, v = 0;
-	struct evs_slot s;
+	struct evs_file_slot s;
 
-	evs_slot_begin(&s, got, 7);
-	evs_slot_put_u64(&s, "partitions", 4);
-	evs_slot_put(&s, "name", "a=b");
-	evs_slot_put(&s, "empty", "");
-	CHECK_EQ(evs_slot_end(&s), 0);
+	evs_file_slot_begin(&s, got, 7);
+	evs_file_slot_put_u64(&s, "partitions", 4);
+	evs_file_slot_put(&s, "name", "a=b");
+	evs_file_slot_put(&s, "empty", "");
+	CHECK_EQ(evs_file_slot_end(&s), 0);
 	CHECK(!memcmp(got, want, EVS_SLOT));
-	CHECK_EQ(evs_slot_check(want, &sequence), 0);
+	CHECK_EQ(evs_file_slot_check(want, &sequence), 0);
 	CHECK_EQ(sequence, 7);
-	CHECK_EQ(evs_slot_get_u64(want, "partitions", &v), 0);
+	CHECK_EQ(evs_file_slot_get_u64(want, "partitions", &v), 0);
 	CHECK_EQ(v, 4);
 
 	value = malloc(4);
-	CHECK_EQ(evs_slot_get(want, "name", value, 4), 0);
+	CHECK_EQ(evs_file_slot_get(want, "name", value, 4), 0);
 	CHECK(!strcmp(value, "a=b"));
-	CHECK_EQ(evs_slot_get(want, "empty", value, 1), 0);
+	CHECK_EQ(evs_file_slot_get(want, "empty", value, 1), 0);
 	CHECK(!strcmp(value, ""));
-	CHECK_EQ(evs_slot_get(want, "empty", value, 0), -ENOSPC);
-	CHECK_EQ(evs_slot_get(want, "name", value, 3), -ENOSPC);
+	CHECK_EQ(evs_file_slot_get(want, "empty", value, 0), -ENOSPC);
+	CHECK_EQ(evs_file_slot_get(want, "name", value, 3), -ENOSPC);
 	CHECK(!strcmp(value, ""));
-	CHECK_EQ(evs_slot_get(want, "na", value, 4), -ENOENT);
-	CHECK_EQ(evs_slot_get(want, "names", value, 4), -ENOENT);
-	CHECK_EQ(evs_slot_get(want, "ame", value, 4), -ENOENT);
-	CHECK_EQ(evs_slot_get(want, "checksum", value, 4), -ENOENT);
-	CHECK_EQ(evs_slot_get_u64(want, "none", &v), -ENOENT);
-	CHECK_EQ(evs_slot_get_u64(want, "name", &v), -EINVAL);
-	CHECK_EQ(evs_slot_get_u64(want, "empty", &v), -EINVAL);
+	CHECK_EQ(evs_file_slot_get(want, "na", value, 4), -ENOENT);
+	CHECK_EQ(evs_file_slot_get(want, "names", value, 4), -ENOENT);
+	CHECK_EQ(evs_file_slot_get(want, "ame", value, 4), -ENOENT);
+	CHECK_EQ(evs_file_slot_get(want, "checksum", value, 4), -ENOENT);
+	CHECK_EQ(evs_file_slot_get_u64(want, "none", &v), -ENOENT);
+	CHECK_EQ(evs_file_slot_get_u64(want, "name", &v), -EINVAL);
+	CHECK_EQ(evs_file_slot_get_u64(want, "empty", &v), -EINVAL);
 	CHECK_EQ(v, 4);
 	free(value);
 	free(got);
@@ -388,25 +388,25 @@ static void slot_numbers(void)
 		"99999999999999999999", "184467440737095516150", "1.0",
 	};
 	char *buf = malloc(EVS_SLOT);
-	struct evs_slot s;
+	struct evs_file_slot s;
 	u64 v, sequence;
 	size_t i;
 
 	for (i = 0; i < COUNT(numbers); i++) {
-		evs_slot_begin(&s, buf, numbers[i]);
-		evs_slot_put_u64(&s, "n", numbers[i]);
-		CHECK_EQ(evs_slot_end(&s), 0);
-		CHECK_EQ(evs_slot_check(buf, &sequence), 0);
+		evs_file_slot_begin(&s, buf, numbers[i]);
+		evs_file_slot_put_u64(&s, "n", numbers[i]);
+		CHECK_EQ(evs_file_slot_end(&s), 0);
+		CHECK_EQ(evs_file_slot_check(buf, &sequence), 0);
 		CHECK_EQ(sequence, numbers[i]);
-		CHECK_EQ(evs_slot_get_u64(buf, "n", &v), 0);
+		CHECK_EQ(evs_file_slot_get_u64(buf, "n", &v), 0);
 		CHECK_EQ(v, numbers[i]);
 	}
 	for (i = 0; i < COUNT(not); i++) {
-		evs_slot_begin(&s, buf, 1);
-		evs_slot_put(&s, "n", not[i]);
-		CHECK_EQ(evs_slot_end(&s), 0);
+		evs_file_slot_begin(&s, buf, 1);
+		evs_file_slot_put(&s, "n", not[i]);
+		CHECK_EQ(evs_file_slot_end(&s), 0);
 		v = 77;
-		CHECK_EQ(evs_slot_get_u64(buf, "n", &v), -EINVAL);
+		CHECK_EQ(evs_file_slot_get_u64(buf, "n", &v), -EINVAL);
 		CHECK_EQ(v, 77);
 	}
 	free(buf);
@@ -420,26 +420,26 @@ static void slot_put_refused(void)
 		{ "evstream", "1" }, { "sequence", "1" },
 	};
 	char *buf = malloc(EVS_SLOT);
-	struct evs_slot s;
+	struct evs_file_slot s;
 	u64 sequence;
 	size_t i;
 
 	for (i = 0; i < COUNT(bad); i++) {
-		evs_slot_begin(&s, buf, 7);
-		evs_slot_put(&s, "known", "1");
-		evs_slot_put(&s, bad[i].key, bad[i].value);
-		evs_slot_put(&s, "later", "1");
-		CHECK_EQ(evs_slot_end(&s), -EINVAL);
-		CHECK_EQ(evs_slot_check(buf, &sequence), -EUCLEAN);
+		evs_file_slot_begin(&s, buf, 7);
+		evs_file_slot_put(&s, "known", "1");
+		evs_file_slot_put(&s, bad[i].key, bad[i].value);
+		evs_file_slot_put(&s, "later", "1");
+		CHECK_EQ(evs_file_slot_end(&s), -EINVAL);
+		CHECK_EQ(evs_file_slot_check(buf, &sequence), -EUCLEAN);
 	}
 	/* Of a key that only begins so, or that a value has, it is not the second. */
-	evs_slot_begin(&s, buf, 7);
-	evs_slot_put(&s, "known", "evs=1");
-	evs_slot_put(&s, "evs", "1");
-	evs_slot_put(&s, "k", "1");
-	evs_slot_put(&s, "checksum", "00000000");
-	CHECK_EQ(evs_slot_end(&s), 0);
-	CHECK_EQ(evs_slot_check(buf, &sequence), 0);
+	evs_file_slot_begin(&s, buf, 7);
+	evs_file_slot_put(&s, "known", "evs=1");
+	evs_file_slot_put(&s, "evs", "1");
+	evs_file_slot_put(&s, "k", "1");
+	evs_file_slot_put(&s, "checksum", "00000000");
+	CHECK_EQ(evs_file_slot_end(&s), 0);
+	CHECK_EQ(evs_file_slot_check(buf, &sequence), 0);
 	free(buf);
 }
 
@@ -449,7 +449,7 @@ static void slot_put_refused(void)
 static void slot_full(void)
 {
 	char *buf = malloc(EVS_SLOT), *value = malloc(EVS_SLOT + 8), *back = malloc(EVS_SLOT);
-	struct evs_slot s;
+	struct evs_file_slot s;
 	u64 sequence;
 	u32 len;
 
@@ -458,28 +458,28 @@ static void slot_full(void)
 
 		memset(value, 'v', len);
 		value[len] = '\0';
-		evs_slot_begin(&s, buf, 1);
-		evs_slot_put(&s, "k", value);
-		CHECK_EQ(evs_slot_end(&s), fits ? 0 : -ENOSPC);
-		CHECK_EQ(evs_slot_check(buf, &sequence), fits ? 0 : -EUCLEAN);
+		evs_file_slot_begin(&s, buf, 1);
+		evs_file_slot_put(&s, "k", value);
+		CHECK_EQ(evs_file_slot_end(&s), fits ? 0 : -ENOSPC);
+		CHECK_EQ(evs_file_slot_check(buf, &sequence), fits ? 0 : -EUCLEAN);
 		if (fits) {
-			CHECK_EQ(evs_slot_get(buf, "k", back, len), -ENOSPC);
-			CHECK_EQ(evs_slot_get(buf, "k", back, len + 1), 0);
+			CHECK_EQ(evs_file_slot_get(buf, "k", back, len), -ENOSPC);
+			CHECK_EQ(evs_file_slot_get(buf, "k", back, len + 1), 0);
 			CHECK(!strcmp(back, value));
 		}
 	}
 	/* What comes behind it would fit, but is not taken. */
-	evs_slot_begin(&s, buf, 1);
-	evs_slot_put(&s, "k", value);
-	evs_slot_put(&s, "l", "1");
-	CHECK_EQ(evs_slot_end(&s), -ENOSPC);
+	evs_file_slot_begin(&s, buf, 1);
+	evs_file_slot_put(&s, "k", value);
+	evs_file_slot_put(&s, "l", "1");
+	CHECK_EQ(evs_file_slot_end(&s), -ENOSPC);
 	/* Many lines. */
-	evs_slot_begin(&s, buf, 1);
+	evs_file_slot_begin(&s, buf, 1);
 	for (len = 0; len < 5000; len++) {
 		snprintf(value, EVS_SLOT, "%u", len);
-		evs_slot_put(&s, value, value);
+		evs_file_slot_put(&s, value, value);
 	}
-	CHECK_EQ(evs_slot_end(&s), -ENOSPC);
+	CHECK_EQ(evs_file_slot_end(&s), -ENOSPC);
 	free(buf);
 	free(value);
 	free(back);
@@ -515,19 +515,19 @@ static void slot_texts(void)
 
 	for (i = 0; i < COUNT(texts); i++) {
 		p = sealed(texts[i].text);
-		if (evs_slot_check(p, &sequence) != texts[i].want) {
+		if (evs_file_slot_check(p, &sequence) != texts[i].want) {
 			printf("# text %zu\n", i);
-			CHECK_EQ(evs_slot_check(p, &sequence), texts[i].want);
+			CHECK_EQ(evs_file_slot_check(p, &sequence), texts[i].want);
 		}
 		/* The version counts only where the checksum holds. */
 		if (*texts[i].text) {
 			p[strlen(texts[i].text) - 1] ^= 1;
-			CHECK_EQ(evs_slot_check(p, &sequence), -EUCLEAN);
+			CHECK_EQ(evs_file_slot_check(p, &sequence), -EUCLEAN);
 		}
 		free(p);
 	}
 	p = padded("evstream=2\nwhatever\nchecksum=05a7244e\n");
-	CHECK_EQ(evs_slot_check(p, &sequence), -EPROTONOSUPPORT);
+	CHECK_EQ(evs_file_slot_check(p, &sequence), -EPROTONOSUPPORT);
 	free(p);
 
 	/* A zero in a text: "evstream=1\nsequence=1\na=\0\n". */
@@ -536,16 +536,16 @@ static void slot_texts(void)
 	q[24] = '\0';
 	snprintf(q + 26, 32, "checksum=%08x", crc_of(q, 26));
 	q[26 + 17] = '\n';
-	CHECK_EQ(evs_slot_check(q, &sequence), -EUCLEAN);
+	CHECK_EQ(evs_file_slot_check(q, &sequence), -EUCLEAN);
 	free(q);
 
 	/* Files of zeroes and of newlines only. */
 	p = calloc(1, EVS_SLOT);
-	CHECK_EQ(evs_slot_check(p, &sequence), -EUCLEAN);
+	CHECK_EQ(evs_file_slot_check(p, &sequence), -EUCLEAN);
 	memset(p, '\n', EVS_SLOT);
-	CHECK_EQ(evs_slot_check(p, &sequence), -EUCLEAN);
+	CHECK_EQ(evs_file_slot_check(p, &sequence), -EUCLEAN);
 	memset(p, 'x', EVS_SLOT);
-	CHECK_EQ(evs_slot_check(p, &sequence), -EUCLEAN);
+	CHECK_EQ(evs_file_slot_check(p, &sequence), -EUCLEAN);
 	free(p);
 }
 
@@ -560,10 +560,10 @@ static void slot_flips(void)
 		char was = p[i];
 
 		p[i] ^= 1 << tap_below(8);
-		CHECK_EQ(evs_slot_check(p, &sequence), -EUCLEAN);
+		CHECK_EQ(evs_file_slot_check(p, &sequence), -EUCLEAN);
 		p[i] = was;
 	}
-	CHECK_EQ(evs_slot_check(p, &sequence), 0);
+	CHECK_EQ(evs_file_slot_check(p, &sequence), 0);
 	free(p);
 }
 
@@ -593,13 +593,13 @@ static void slot_mutated(void)
 			p[tap_below(EVS_SLOT)] = (char)tap_random();
 		if (!tap_below(8))
 			p[EVS_SLOT - 1] = 'x';
-		if (evs_slot_check(p, &sequence) == 0)
+		if (evs_file_slot_check(p, &sequence) == 0)
 			CHECK(!memcmp(p, "evstream=1\n", 11));
 		/* Also of slots that are none: no more than an answer. */
-		if (!evs_slot_get(p, "key", value, 64))
+		if (!evs_file_slot_get(p, "key", value, 64))
 			CHECK(!memchr(value, '\n', strlen(value)));
-		evs_slot_get(p, "", value, 64);
-		evs_slot_get_u64(p, "key", &v);
+		evs_file_slot_get(p, "", value, 64);
+		evs_file_slot_get_u64(p, "key", &v);
 		free(p);
 	}
 	for (round = 0; round < 500; round++) {
@@ -607,8 +607,8 @@ static void slot_mutated(void)
 
 		for (i = 0; i < (int)(EVS_SLOT / 8); i++)
 			p[i] = tap_random();
-		CHECK_EQ(evs_slot_check((char *)p, &sequence), -EUCLEAN);
-		CHECK_EQ(evs_slot_get((char *)p, "key", value, 64), -ENOENT);
+		CHECK_EQ(evs_file_slot_check((char *)p, &sequence), -EUCLEAN);
+		CHECK_EQ(evs_file_slot_get((char *)p, "key", value, 64), -ENOENT);
 		free(p);
 	}
 	free(value);
@@ -665,7 +665,7 @@ static void slots_newest(void)
 				else
 					which = first == GOOD3 && second == GOOD4;
 				file = tap_exact(both, sizes[i]);
-				got = evs_slots_newest(file, sizes[i], &sequence, &err);
+				got = evs_file_slots_newest(file, sizes[i], &sequence, &err);
 				CHECK_EQ(err, want);
 				CHECK(got == (which < 0 ? NULL : file + which * EVS_SLOT));
 				if (which < 0)
@@ -682,18 +682,18 @@ static void slots_newest(void)
 static void slots_largest_sequence(void)
 {
 	char *file = malloc(2 * EVS_SLOT);
-	struct evs_slot s;
+	struct evs_file_slot s;
 	u64 sequence;
 	int err;
 
-	evs_slot_begin(&s, file, U64_MAX);
-	CHECK_EQ(evs_slot_end(&s), 0);
-	evs_slot_begin(&s, file + EVS_SLOT, 0);
-	CHECK_EQ(evs_slot_end(&s), 0);
-	CHECK(evs_slots_newest(file, 2 * EVS_SLOT, &sequence, &err) == file);
+	evs_file_slot_begin(&s, file, U64_MAX);
+	CHECK_EQ(evs_file_slot_end(&s), 0);
+	evs_file_slot_begin(&s, file + EVS_SLOT, 0);
+	CHECK_EQ(evs_file_slot_end(&s), 0);
+	CHECK(evs_file_slots_newest(file, 2 * EVS_SLOT, &sequence, &err) == file);
 	CHECK_EQ(sequence, U64_MAX);
 	memset(file, 0, EVS_SLOT);
-	CHECK(evs_slots_newest(file, 2 * EVS_SLOT, &sequence, &err) == file + EVS_SLOT);
+	CHECK(evs_file_slots_newest(file, 2 * EVS_SLOT, &sequence, &err) == file + EVS_SLOT);
 	CHECK_EQ(sequence, 0);
 	CHECK_EQ(err, 0);
 	free(file);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later OR BSD-2-Clause */
 /*
- * libevstream: read evstream partitions through mmap(2), iterate and build
- * Apache Kafka's RecordBatch v2.
+ * libevstream: read evstream partitions through mmap(2), alone or as a member of a
+ * consumer group, iterate and build Apache Kafka's RecordBatch v2.
  *
  * Offsets number records, positions are byte addresses in the log, times are
  * milliseconds since the epoch, sizes are bytes.  Functions that can fail return
@@ -425,6 +425,193 @@ static inline int evs_reader_valid(const struct evs_reader *r)
 			r->batch + r->delta &&
 	       !(__atomic_load_n(&r->ctl->flags, __ATOMIC_RELAXED) & EVSTREAM_CTL_DEAD);
 }
+
+/* ---------------------------------------------------------- consumer groups */
+
+struct evs_consumer;
+
+/* &evs_consumer_options.flags */
+#define EVS_CONSUMER_AUTO_COMMIT	0x01U	/* commits by itself what it handed out */
+#define EVS_CONSUMER_STATIC		0x02U	/* just the partitions named */
+#define EVS_CONSUMER_EXISTING		0x04U	/* do not make a new group */
+
+/**
+ * enum evs_consumer_event - what happened to a partition
+ * @EVS_CONSUMER_ASSIGNED: it is the consumer's from here on
+ * @EVS_CONSUMER_REVOKED: it is about to be given up: the last moment to commit
+ *	what was processed of it
+ * @EVS_CONSUMER_LOST: it is another member's already; what was not committed is
+ *	handed out again, there
+ */
+enum evs_consumer_event {
+	EVS_CONSUMER_ASSIGNED	= 0,
+	EVS_CONSUMER_REVOKED	= 1,
+	EVS_CONSUMER_LOST	= 2,
+};
+
+/**
+ * typedef evs_consumer_fn - told of changes of the assignment
+ * @c: the consumer; of its functions only evs_consumer_commit() may be called
+ * @event: what happened
+ * @partition: to which one
+ * @offset: the record that would come next
+ * @data: &evs_consumer_options.data
+ *
+ * Called from within evs_consumer_next(), _arm() and _wait().
+ */
+typedef void (*evs_consumer_fn)(struct evs_consumer *c, enum evs_consumer_event event,
+				uint32_t partition, int64_t offset, void *data);
+
+/**
+ * struct evs_consumer_options - how to join
+ * @size: sizeof(struct evs_consumer_options)
+ * @flags: EVS_CONSUMER_*
+ * @start: where a new group begins: EVSTREAM_SEEK_EARLIEST (also 0), _LATEST or
+ *	_TIMESTAMP
+ * @rebalance_ms: for how long it may keep a partition that another member shall
+ *	have, 0: 5 seconds
+ * @value: of %EVSTREAM_SEEK_TIMESTAMP: ms
+ * @max_poll_ms: having something to read, and no call of evs_consumer_next() or
+ *	_wait() for so long, it loses its partitions until the next one, 0: never
+ * @nr_partitions: of %EVS_CONSUMER_STATIC: entries at @partitions
+ * @partitions: of %EVS_CONSUMER_STATIC: which ones
+ * @on_event: told of changes; NULL: nobody is
+ * @data: for @on_event
+ *
+ * All zero but @size is fine, as is no structure at all.
+ */
+struct evs_consumer_options {
+	size_t size;
+	uint32_t flags;
+	uint32_t start;
+	int64_t value;
+	uint32_t rebalance_ms;
+	uint32_t max_poll_ms;
+	const uint32_t *partitions;
+	uint32_t nr_partitions;
+	evs_consumer_fn on_event;
+	void *data;
+};
+
+/**
+ * evs_consumer_open() - become a member of a consumer group
+ * @topic: the topic's name
+ * @group: the group's name; it is made where there is none
+ * @options: how, NULL: with none
+ *
+ * Delivery is at least once: a record is handed out again if the group had not
+ * committed it when its partition went to another member.
+ *
+ * Return: the consumer; NULL with errno set: that of open(2) or &EVSTREAM_IOC_JOIN,
+ * %ENOMEM, %EINVAL (a name or an option is out of range).
+ */
+EVS_API struct evs_consumer *evs_consumer_open(const char *topic, const char *group,
+					       const struct evs_consumer_options *options);
+
+/**
+ * evs_consumer_close() - leave the group
+ * @c: the consumer; NULL is fine
+ *
+ * Commits before where %EVS_CONSUMER_AUTO_COMMIT is set. The other members have its
+ * partitions when this returns, even if a child has inherited the file.
+ */
+EVS_API void evs_consumer_close(struct evs_consumer *c);
+
+/**
+ * evs_consumer_fd() - the member's file descriptor, of the topic's ``any``
+ * @c: the consumer
+ *
+ * For poll(2), after evs_consumer_arm(): %POLLIN (records) and %POLLPRI (the
+ * assignment changed). For &EVSTREAM_IOC_COMMIT of other offsets than
+ * evs_consumer_commit() would, and &EVSTREAM_IOC_POSITION. Read, FETCH, SEEK and
+ * ASSIGNMENT are the library's.
+ */
+EVS_API int evs_consumer_fd(const struct evs_consumer *c);
+
+/**
+ * evs_consumer_next() - the next record of any partition owned
+ * @c: the consumer
+ * @rec: out, where 1 is returned
+ * @partition: out, where 1 or an error of a partition is returned; may be NULL
+ *
+ * Records of a partition come in their order. After each 64 KiB of one partition
+ * the next one has its turn.
+ *
+ * Makes no system call per record: the assignment is looked at after each 64 KiB,
+ * and each 50 ms. A system call is then a few instructions a record, and a partition
+ * that is asked for is given up long before &evs_consumer_options.rebalance_ms
+ * are over, by a slow consumer, too.
+ *
+ * The pointers in @rec can be followed until the next evs_consumer_next(), _arm(),
+ * _wait() or _close(). As with evs_reader_next(), what was read through them was
+ * the record's if evs_consumer_valid() says so afterwards.
+ *
+ * Return:
+ * * 1		- a record
+ * * 0		- nothing new: evs_consumer_wait()
+ * * -EPIPE	- records were dropped before they were read, evs_consumer_lost()
+ *		  tells which; the next call goes on
+ * * -EOPNOTSUPP - a compressed batch; the next call goes on behind it, and a commit
+ *		  then covers it
+ * * -EBADMSG	- bytes that are no batch; the next call goes on behind them
+ * * -ENODEV	- the topic was deleted
+ * * other	- the errors of open(2) and mmap(2) of a partition that was assigned
+ *		  (%EMFILE: each takes a file descriptor); the next call tries again
+ */
+EVS_API int evs_consumer_next(struct evs_consumer *c, struct evs_record *rec,
+			      uint32_t *partition);
+
+/**
+ * evs_consumer_valid() - whether the last record was whole until now
+ * @c: the consumer
+ *
+ * Return: as evs_reader_valid().
+ */
+EVS_API int evs_consumer_valid(const struct evs_consumer *c);
+
+/**
+ * evs_consumer_lost() - what the last %EPIPE was about
+ * @c: the consumer
+ * @from: out: the first offset lost; may be NULL
+ * @to: out: one after the last one; may be NULL
+ *
+ * Return: offsets lost by this consumer so far, of all partitions.
+ */
+EVS_API uint64_t evs_consumer_lost(const struct evs_consumer *c, int64_t *from, int64_t *to);
+
+/**
+ * evs_consumer_commit() - commit all that evs_consumer_next() has handed out
+ * @c: the consumer
+ * @flags: 0, or %EVSTREAM_COMMIT_SYNC
+ *
+ * The last record handed out included. One system call for all partitions of
+ * which there is something to commit, none where there is nothing.
+ *
+ * Return: 0; -ESTALE: a partition was another member's since, the others were
+ * committed; &EVSTREAM_IOC_COMMIT's other errors.
+ */
+EVS_API int evs_consumer_commit(struct evs_consumer *c, unsigned int flags);
+
+/**
+ * evs_consumer_arm() - let poll(2) on evs_consumer_fd() tell of new records
+ * @c: the consumer
+ *
+ * For event loops; evs_consumer_wait() does it by itself. Call it each time
+ * evs_consumer_next() returned 0, then poll for %POLLIN and %POLLPRI.
+ *
+ * Return: 0: nothing new, poll now; 1: call evs_consumer_next(); or its errors.
+ */
+EVS_API int evs_consumer_arm(struct evs_consumer *c);
+
+/**
+ * evs_consumer_wait() - sleep until there is something new
+ * @c: the consumer
+ * @timeout_ms: for how long at most, -1: for ever
+ *
+ * Return: 1: call evs_consumer_next(); 0: the time is over; -EINTR: a signal; or
+ * evs_consumer_next()'s errors.
+ */
+EVS_API int evs_consumer_wait(struct evs_consumer *c, int timeout_ms);
 
 /* --------------------------------------------------------- batches in memory */
 

@@ -502,6 +502,18 @@ int evs_reader_batch(const struct evs_reader *r, struct evs_batch *batch)
 	return fine ? 0 : -EPIPE;
 }
 
+int evs_reader_pending(const struct evs_reader *r)
+{
+	const struct reader *s = whole_const(r);
+
+	if (dead(s))
+		return -ENODEV;
+	if (s->left || s->lapped)
+		return 1;
+	return __atomic_load_n(&s->r.ctl->end_position, __ATOMIC_ACQUIRE) > position(s) ||
+	       !held(s, position(s));
+}
+
 int evs_reader_arm(struct evs_reader *r)
 {
 	struct reader *s = whole(r);
@@ -511,13 +523,9 @@ int evs_reader_arm(struct evs_reader *r)
 	};
 	int ret;
 
-	if (dead(s))
-		return -ENODEV;
-	if (s->left || s->lapped)
-		return 1;
-	if (__atomic_load_n(&s->r.ctl->end_position, __ATOMIC_ACQUIRE) > position(s) ||
-	    !held(s, position(s)))
-		return 1;
+	ret = evs_reader_pending(r);
+	if (ret)
+		return ret;
 	/* poll(2) is about the file's position, which the mapping does not move. */
 	ret = s->seek(s->fd, &seek);
 	return ret < 0 ? ret : 0;

@@ -17,13 +17,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "consume.h"
 #include "evstream.h"
-#include "format.h"
+#include "member.h"
 #include "parse.h"
 #include "streamctl.h"
 
-/* Written when there is so much. */
-#define OUTPUT_BYTES	(64U << 10)
 /* A partition's turn, in records. */
 #define TURN		1024
 
@@ -38,30 +37,20 @@ struct source {
 };
 
 /**
- * struct consumer - a run of consume
- * @topic: its name
+ * struct mapped - a run of consume without a group
+ * @c: all that both have
  * @sources: its partitions
  * @count: how many
- * @format: how records are printed, without -j
- * @left: records to print yet
- * @to_end: stop at the end
- * @output: what was not written yet
- * @whole: so much of it is whole records
- * @incomplete: something could not be shown
+ * @whole: so much of the output is whole records
  */
-struct consumer {
-	const char *topic;
+struct mapped {
+	struct consumer c;
 	struct source *sources;
 	uint32_t count;
-	struct format format;
-	uint64_t left;
-	bool to_end;
-	struct buf output;
 	size_t whole;
-	bool incomplete;
 };
 
-static atomic_bool stopped;
+atomic_bool stopped;
 
 static void stop(int sig)
 {
@@ -93,9 +82,17 @@ static void bus_error(int sig)
 	siglongjmp(storage_failed, 1);
 }
 
-/* What happened to records, where it does not disturb those that are shown. */
-static void report(const struct consumer *c, uint32_t partition, const char *what,
-		   const char *text, int64_t from, int64_t to)
+/**
+ * report() - what happened to records, where it does not disturb those that are shown
+ * @c: the run
+ * @partition: where they are
+ * @what: what it is called in JSON
+ * @text: what it is called else
+ * @from: the first one's offset
+ * @to: that behind the last one
+ */
+void report(const struct consumer *c, uint32_t partition, const char *what,
+	    const char *text, int64_t from, int64_t to)
 {
 	unsigned long long count = (unsigned long long)(to - from);
 	struct buf out = {};
@@ -121,8 +118,7 @@ static void report(const struct consumer *c, uint32_t partition, const char *wha
 	buf_free(&out);
 }
 
-static void report_lost(const struct consumer *c, uint32_t partition, int64_t from,
-			int64_t to)
+void report_lost(const struct consumer *c, uint32_t partition, int64_t from, int64_t to)
 {
 	report(c, partition, "lost", "lost, overwritten or trimmed before they were read",
 	       from, to);
@@ -158,8 +154,8 @@ static void json_payload(struct json *j, const char *name, const char *name64,
 	buf_free(&text);
 }
 
-static void print_json(struct consumer *c, const struct source *s,
-		       const struct evs_record *rec)
+static void print_json(struct consumer *c, uint32_t partition, const struct evs_record *rec,
+		       uint32_t deliveries)
 {
 	struct json j = { .out = &c->output };
 	struct evs_header_iter it;
@@ -167,9 +163,11 @@ static void print_json(struct consumer *c, const struct source *s,
 
 	json_object(&j, NULL);
 	json_str(&j, "topic", c->topic);
-	json_uint(&j, "partition", s->partition);
+	json_uint(&j, "partition", partition);
 	json_int(&j, "offset", rec->offset);
 	json_int(&j, "ts", rec->timestamp);
+	if (deliveries)
+		json_uint(&j, "deliveries", deliveries);
 	if (rec->headers_count) {
 		json_array(&j, "headers");
 		evs_header_first(&it, rec);
@@ -188,15 +186,28 @@ static void print_json(struct consumer *c, const struct source *s,
 	json_end_object(&j);
 }
 
-static void print_record(struct consumer *c, const struct source *s,
+/**
+ * print_record() - print a record into the output
+ * @c: the run
+ * @partition: where it is
+ * @rec: the record
+ * @deliveries: how often a queue has handed it out, 0: it is of no queue
+ */
+void print_record(struct consumer *c, uint32_t partition, const struct evs_record *rec,
+		  uint32_t deliveries)
+{
+	if (json_output)
+		print_json(c, partition, rec, deliveries);
+	else
+		format_record(&c->format, &c->output, c->topic, partition, rec);
+}
+
+static void print_mapped(struct consumer *c, const struct source *s,
 			 const struct evs_record *rec)
 {
 	size_t len = c->output.len;
 
-	if (json_output)
-		print_json(c, s, rec);
-	else
-		format_record(&c->format, &c->output, c->topic, s->partition, rec);
+	print_record(c, s->partition, rec, 0);
 	if (!evs_reader_valid(s->reader)) {
 		c->output.len = len;
 		report_lost(c, s->partition, rec->offset, rec->offset + 1);
@@ -205,15 +216,18 @@ static void print_record(struct consumer *c, const struct source *s,
 	c->left--;
 }
 
-static void report_compressed(struct consumer *c, const struct source *s)
+void report_compressed(struct consumer *c, uint32_t partition, const struct evs_batch *batch)
 {
-	struct evs_batch batch;
-
 	c->incomplete = true;
-	if (evs_reader_batch(s->reader, &batch))
-		return;
-	report(c, s->partition, "compressed", "not shown, as they are compressed",
-	       batch.base_offset, batch.base_offset + batch.last_delta + 1);
+	report(c, partition, "compressed", "not shown, as they are compressed",
+	       batch->base_offset, batch->base_offset + batch->last_delta + 1);
+}
+
+void report_damaged(struct consumer *c, uint32_t partition, int64_t offset)
+{
+	c->incomplete = true;
+	fprintf(stderr, "streamctl: %s/%u: skipped what is no batch, before offset %lld\n",
+		c->topic, partition, (long long)offset);
 }
 
 static int source_error(const struct consumer *c, const struct source *s, int err)
@@ -226,16 +240,18 @@ static int source_error(const struct consumer *c, const struct source *s, int er
  * Print some of a partition. 1: there may be more, 0: this was the last one as
  * of now, else - an exit code.
  */
-static int take_turn(struct consumer *c, struct source *s)
+static int take_turn(struct mapped *run, struct source *s)
 {
+	struct consumer *c = &run->c;
 	struct evs_record rec;
+	struct evs_batch batch;
 	int64_t from, to;
 	int i, ret, status;
 
-	c->whole = c->output.len;
+	run->whole = c->output.len;
 	/* A durable log is brought back from its storage as it is touched. */
 	if (sigsetjmp(storage_failed, 1)) {
-		c->output.len = c->whole;
+		c->output.len = run->whole;
 		return -sys_error(EIO, "%s/%u: cannot read it from its storage",
 				  c->topic, s->partition);
 	}
@@ -243,7 +259,7 @@ static int take_turn(struct consumer *c, struct source *s)
 		ret = evs_reader_next(s->reader, &rec);
 		switch (ret) {
 		case 1:
-			print_record(c, s, &rec);
+			print_mapped(c, s, &rec);
 			break;
 		case 0:
 			return 0;
@@ -252,14 +268,12 @@ static int take_turn(struct consumer *c, struct source *s)
 			report_lost(c, s->partition, from, to);
 			break;
 		case -EOPNOTSUPP:
-			report_compressed(c, s);
+			c->incomplete = true;
+			if (!evs_reader_batch(s->reader, &batch))
+				report_compressed(c, s->partition, &batch);
 			break;
 		case -EBADMSG:
-			c->incomplete = true;
-			fprintf(stderr,
-				"streamctl: %s/%u: skipped what is no batch, before offset %lld\n",
-				c->topic, s->partition,
-				(long long)evs_reader_offset(s->reader));
+			report_damaged(c, s->partition, evs_reader_offset(s->reader));
 			break;
 		default:
 			return -source_error(c, s, ret);
@@ -269,40 +283,24 @@ static int take_turn(struct consumer *c, struct source *s)
 			if (status)
 				return -status;
 		}
-		c->whole = c->output.len;
+		run->whole = c->output.len;
 	}
 	return 1;
 }
 
-/*
- * Sleep until one of the partitions has something new, a signal comes, or
- * nobody reads our output any more.
+/**
+ * sleep_on() - sleep until something has come, or a signal, or nobody reads our output
+ * @pfds: what to look for; the first one is made that of our output
+ * @n: how many, that one included
+ *
+ * Return: an exit code.
  */
-static int wait_for_more(struct consumer *c)
+int sleep_on(struct pollfd *pfds, nfds_t n)
 {
-	static struct pollfd *pfds;
 	sigset_t block, before;
-	nfds_t n = 0;
 	int ret, err;
-	uint32_t i;
 
-	ret = flush_output(&c->output);
-	if (ret)
-		return ret;
-	if (!pfds)
-		pfds = xrealloc(NULL, (c->count + 1) * sizeof(*pfds));
-	pfds[n++] = (struct pollfd){ .fd = STDOUT_FILENO };
-	for (i = 0; i < c->count; i++) {
-		ret = evs_reader_arm(c->sources[i].reader);
-		if (ret == 1)
-			return EXIT_OK;
-		if (ret < 0)
-			return source_error(c, &c->sources[i], ret);
-		pfds[n++] = (struct pollfd){
-			.fd = evs_reader_fd(c->sources[i].reader),
-			.events = POLLIN,
-		};
-	}
+	pfds[0] = (struct pollfd){ .fd = STDOUT_FILENO };
 	/* Held back, so that none is missed between the test and the sleep. */
 	sigemptyset(&block);
 	sigaddset(&block, SIGINT);
@@ -318,8 +316,35 @@ static int wait_for_more(struct consumer *c)
 	return EXIT_OK;
 }
 
-static int consume_all(struct consumer *c)
+static int wait_for_more(struct mapped *run)
 {
+	struct consumer *c = &run->c;
+	static struct pollfd *pfds;
+	uint32_t i;
+	int ret;
+
+	ret = flush_output(&c->output);
+	if (ret)
+		return ret;
+	if (!pfds)
+		pfds = xrealloc(NULL, (run->count + 1) * sizeof(*pfds));
+	for (i = 0; i < run->count; i++) {
+		ret = evs_reader_arm(run->sources[i].reader);
+		if (ret == 1)
+			return EXIT_OK;
+		if (ret < 0)
+			return source_error(c, &run->sources[i], ret);
+		pfds[i + 1] = (struct pollfd){
+			.fd = evs_reader_fd(run->sources[i].reader),
+			.events = POLLIN,
+		};
+	}
+	return sleep_on(pfds, run->count + 1);
+}
+
+static int consume_all(struct mapped *run)
+{
+	struct consumer *c = &run->c;
 	bool more, open;
 	int status;
 	uint32_t i;
@@ -328,12 +353,12 @@ static int consume_all(struct consumer *c)
 	while (c->left && !stopped) {
 		more = false;
 		open = false;
-		for (i = 0; i < c->count && c->left; i++) {
-			struct source *s = &c->sources[i];
+		for (i = 0; i < run->count && c->left; i++) {
+			struct source *s = &run->sources[i];
 
 			if (!s->reader)
 				continue;
-			ret = take_turn(c, s);
+			ret = take_turn(run, s);
 			if (ret < 0)
 				return -ret;
 			more |= ret;
@@ -348,7 +373,7 @@ static int consume_all(struct consumer *c)
 			break;
 		if (more || c->to_end)
 			continue;
-		status = wait_for_more(c);
+		status = wait_for_more(run);
 		if (status)
 			return status;
 	}
@@ -378,8 +403,9 @@ static int seek(struct evs_reader *reader, const struct start *start)
 	return -EINVAL;
 }
 
-static int open_sources(struct consumer *c, int partition, const struct start *start)
+static int open_sources(struct mapped *run, int partition, const struct start *start)
 {
+	struct consumer *c = &run->c;
 	struct evstream_stat stat = {};
 	uint32_t i;
 	int fd, err;
@@ -387,17 +413,17 @@ static int open_sources(struct consumer *c, int partition, const struct start *s
 	fd = device_open(c->topic, partition, O_RDONLY);
 	if (fd < 0)
 		return -fd;
-	c->count = 1;
+	run->count = 1;
 	if (partition < 0) {
 		err = ioctl(fd, EVSTREAM_IOC_STAT, &stat) ? errno : 0;
 		close(fd);
 		if (err)
 			return sys_error(err, "topic '%s'", c->topic);
-		c->count = stat.partitions;
+		run->count = stat.partitions;
 	}
-	c->sources = xrealloc(NULL, c->count * sizeof(*c->sources));
-	for (i = 0; i < c->count; i++) {
-		struct source *s = &c->sources[i];
+	run->sources = xrealloc(NULL, run->count * sizeof(*run->sources));
+	for (i = 0; i < run->count; i++) {
+		struct source *s = &run->sources[i];
 
 		s->partition = partition < 0 ? i : (uint32_t)partition;
 		if (partition < 0) {
@@ -416,23 +442,51 @@ static int open_sources(struct consumer *c, int partition, const struct start *s
 	return EXIT_OK;
 }
 
+static int consume_mapped(struct consumer *c, int partition, const struct start *start)
+{
+	struct mapped run = { .c = *c };
+	int status;
+
+	status = open_sources(&run, partition, start);
+	if (status)
+		return status;
+	sigaction(SIGBUS, &(struct sigaction){ .sa_handler = bus_error }, NULL);
+	status = consume_all(&run);
+	*c = run.c;
+	return status;
+}
+
+/* What long options of groups return: their place in member_options[] and this. */
+#define MEMBER_OPTION	0x100
+
 static int consume(int argc, char **argv)
 {
-	static const struct option options[] = {
+	static const struct option own[] = {
 		{ "partition", required_argument, NULL, 'p' },
 		{ "offset", required_argument, NULL, 'o' },
 		{ "count", required_argument, NULL, 'c' },
 		{ "exit", no_argument, NULL, 'e' },
 		{ "format", required_argument, NULL, 'f' },
-		OPTION_JSON, OPTION_HELP, { }
+		{ "group", required_argument, NULL, 'g' },
+		OPTION_JSON, OPTION_HELP,
 	};
+	struct option options[ARRAY_SIZE(own) + MEMBER_OPTIONS + 1] = {};
 	struct start start = { .where = START_BEGINNING };
 	struct consumer c = { .left = UINT64_MAX };
 	const char *format = "%s\\n", *fault;
 	int partition = -1, opt, status, flushed;
+	struct membership m = {};
 	uint64_t v;
+	size_t i;
 
-	while ((opt = getopt_long(argc, argv, COMMON_OPTIONS "p:o:c:ef:J", options,
+	memcpy(options, own, sizeof(own));
+	for (i = 0; i < MEMBER_OPTIONS; i++)
+		options[ARRAY_SIZE(own) + i] = (struct option){
+			member_options[i].name,
+			member_options[i].value ? required_argument : no_argument,
+			NULL, MEMBER_OPTION + (int)i
+		};
+	while ((opt = getopt_long(argc, argv, COMMON_OPTIONS "p:o:c:ef:g:J", options,
 				  NULL)) != -1) {
 		switch (opt) {
 		case 'p':
@@ -455,11 +509,18 @@ static int consume(int argc, char **argv)
 		case 'f':
 			format = optarg;
 			break;
+		case 'g':
+			m.group = optarg;
+			break;
 		case 'J':
 			json_output = true;
 			break;
 		default:
-			status = common_option(opt, &consume_command, argv);
+			if (opt >= MEMBER_OPTION)
+				status = member_option(&m, (size_t)(opt - MEMBER_OPTION),
+						       optarg);
+			else
+				status = common_option(opt, &consume_command, argv);
 			if (status != OPTION_DONE)
 				return status;
 		}
@@ -469,16 +530,16 @@ static int consume(int argc, char **argv)
 	if (format_parse(&c.format, format, &fault))
 		return usage_error("the format is not understood from here on: %s",
 				   fault);
-	c.topic = argv[optind];
-
-	status = open_sources(&c, partition, &start);
+	if (partition >= 0 && m.group)
+		return usage_error("a group's members have partitions given: not -p, but --static");
+	status = member_check(&m, &start);
 	if (status)
 		return status;
+	c.topic = argv[optind];
 
 	stop_on(SIGINT);
 	stop_on(SIGTERM);
-	sigaction(SIGBUS, &(struct sigaction){ .sa_handler = bus_error }, NULL);
-	status = consume_all(&c);
+	status = m.group ? consume_group(&c, &m, &start) : consume_mapped(&c, partition, &start);
 	flushed = flush_output(&c.output);
 	if (!status)
 		status = flushed;
@@ -488,5 +549,8 @@ static int consume(int argc, char **argv)
 const struct command consume_command = {
 	"consume", consume,
 	"consume TOPIC [-p PARTITION] [-o beginning|end|OFFSET|-RECORDS|@MILLIS]\n"
-	"                    [-c COUNT] [-e] [-f FORMAT]"
+	"                    [-c COUNT] [-e] [-f FORMAT]\n"
+	"                    [-g GROUP [--at-most-once | --commit RECORDS] [--rebalance TIME]\n"
+	"                     [--max-poll TIME] [--static PARTITION,...] [--queue [--keyed]\n"
+	"                     [--lock TIME] [--max-deliveries COUNT] [--dead-letter TOPIC]]]"
 };

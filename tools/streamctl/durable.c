@@ -192,7 +192,7 @@ int topic_attach(int argc, char **argv)
 	int i, status;
 	size_t n;
 
-	status = topic_no_options(argc, argv, 1, -1);
+	status = no_options(topic_commands, argc, argv, 1, -1);
 	if (status != OPTION_DONE)
 		return status;
 	dir = argv[optind];
@@ -216,7 +216,7 @@ int topic_detach(int argc, char **argv)
 {
 	int i, status;
 
-	status = topic_no_options(argc, argv, 1, -1);
+	status = no_options(topic_commands, argc, argv, 1, -1);
 	if (status != OPTION_DONE)
 		return status;
 	status = EXIT_OK;

@@ -146,6 +146,40 @@ int common_option(int opt, const struct command *cmd, char **argv)
 	}
 }
 
+/**
+ * no_options() - take the options of a verb that has none of its own
+ * @cmds: the object's verbs
+ * @argc: the verb and what follows it
+ * @argv: the same
+ * @min: how many operands it takes at the least
+ * @max: ... and at the most; -1: any number
+ *
+ * Return: OPTION_DONE, or the exit code.
+ */
+int no_options(const struct command *cmds, int argc, char **argv, int min, int max)
+{
+	static const struct option options[] = { OPTION_JSON, OPTION_HELP, { } };
+	const struct command *cmd = find_command(cmds, argv[0]);
+	int opt, status;
+
+	while ((opt = getopt_long(argc, argv, COMMON_OPTIONS, options, NULL)) != -1) {
+		status = common_option(opt, cmd, argv);
+		if (status != OPTION_DONE)
+			return status;
+	}
+	if (argc - optind < min || (max >= 0 && argc - optind > max))
+		return usage_error("usage: streamctl %s", cmd->usage);
+	return OPTION_DONE;
+}
+
+/* One that is there. */
+const struct command *find_command(const struct command *cmds, const char *name)
+{
+	while (strcmp(cmds->name, name))
+		cmds++;
+	return cmds;
+}
+
 int run_command(const struct command *cmds, const char *object, int argc,
 		char **argv)
 {
@@ -173,10 +207,13 @@ int run_command(const struct command *cmds, const char *object, int argc,
 			   object, argv[0], object);
 }
 
-static int topic(int argc, char **argv)
-{
-	return run_command(topic_commands, "topic", argc - 1, argv + 1);
-}
+static const struct object {
+	const char *name;
+	const struct command *commands;
+} objects[] = {
+	{ "topic", topic_commands },
+	{ "group", group_commands },
+};
 
 static const struct command *const direct[] = {
 	&produce_command, &consume_command, &monitor_command, &restore_command,
@@ -190,8 +227,9 @@ static int help(void)
 	puts("Usage: streamctl [-j] COMMAND ...\n\n"
 	     "Topics of evstream, the event log in the kernel, and what is in them.\n"
 	     "Exit codes: 0 done, 1 wrong usage, 2 the kernel refused.\n");
-	for (cmd = topic_commands; cmd->name; cmd++)
-		printf("  %s\n", cmd->usage);
+	for (i = 0; i < ARRAY_SIZE(objects); i++)
+		for (cmd = objects[i].commands; cmd->name; cmd++)
+			printf("  %s\n", cmd->usage);
 	for (i = 0; i < ARRAY_SIZE(direct); i++)
 		printf("  %s\n", direct[i]->usage);
 	puts("\n  -j, --json     print JSON\n"
@@ -233,8 +271,10 @@ int main(int argc, char **argv)
 		return usage_error("what? See 'streamctl help'");
 	if (!strcmp(argv[0], "help"))
 		return help();
-	if (!strcmp(argv[0], "topic"))
-		return topic(argc, argv);
+	for (i = 0; i < ARRAY_SIZE(objects); i++)
+		if (!strcmp(argv[0], objects[i].name))
+			return run_command(objects[i].commands, objects[i].name, argc - 1,
+					   argv + 1);
 	for (i = 0; i < ARRAY_SIZE(direct); i++) {
 		if (!strcmp(argv[0], direct[i]->name)) {
 			if (argc > 1 && !strcmp(argv[1], "help"))

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* streamctl monitor: what happens to topics, as it happens */
+/* streamctl monitor: what happens to topics and groups, as it happens */
+#include "group.h"
 #include "nl.h"
 #include "streamctl.h"
 #include "topic.h"
@@ -7,7 +8,7 @@
 static struct buf output;
 static struct json json = { .out = &output };
 
-/* Events, and whether they are about a topic or a partition. */
+/* Events, and what they are about. */
 static const struct event {
 	uint8_t cmd;
 	const char *name;
@@ -17,6 +18,11 @@ static const struct event {
 	{ EVSTREAM_CMD_TOPIC_DEL_NTF, "topic-del", topic_fields },
 	{ EVSTREAM_CMD_TOPIC_SET_NTF, "topic-set", topic_fields },
 	{ EVSTREAM_CMD_PARTITION_ERROR_NTF, "partition-error", partition_fields },
+	{ EVSTREAM_CMD_GROUP_NEW_NTF, "group-new", group_event_fields },
+	{ EVSTREAM_CMD_GROUP_DEL_NTF, "group-del", group_event_fields },
+	{ EVSTREAM_CMD_GROUP_JOIN_NTF, "group-join", member_event_fields },
+	{ EVSTREAM_CMD_GROUP_LEAVE_NTF, "group-leave", member_event_fields },
+	{ EVSTREAM_CMD_GROUP_REBALANCE_NTF, "group-rebalance", group_event_fields },
 };
 
 static int print_event(uint8_t cmd, struct nlattr **attrs)

@@ -141,6 +141,21 @@ void nl_add_u32(struct nl_msg *msg, int attr, uint32_t value)
 	must_fit(nla_put_u32(msg, attr, value));
 }
 
+/* For rows: an attribute of ours beside the kernel's, to be freed. */
+struct nlattr *nl_make_string(int attr, const char *value)
+{
+	size_t size = strlen(value) + 1;
+	struct nlattr *nla;
+
+	if (size > 4096)
+		return NULL;
+	nla = xrealloc(NULL, NLA_HDRLEN + size);
+	nla->nla_type = (uint16_t)attr;
+	nla->nla_len = (uint16_t)(NLA_HDRLEN + size);
+	memcpy((char *)nla + NLA_HDRLEN, value, size);
+	return nla;
+}
+
 void nl_add_string(struct nl_msg *msg, int attr, const char *value)
 {
 	must_fit(nla_put_string(msg, attr, value));
@@ -359,18 +374,18 @@ static int on_event(struct nl_msg *msg, void *arg)
 int nl_monitor(int (*event)(uint8_t cmd, struct nlattr **attrs))
 {
 	struct nl_listener listener = { .event = event, .status = LISTENING };
-	int group, err;
+	int topics, groups, err;
 
 	err = nl_open();
 	if (err)
 		return err;
-	group = genl_ctrl_resolve_grp(sock, EVSTREAM_FAMILY_NAME,
-				      EVSTREAM_MCGRP_TOPICS);
-	if (group < 0)
+	topics = genl_ctrl_resolve_grp(sock, EVSTREAM_FAMILY_NAME, EVSTREAM_MCGRP_TOPICS);
+	groups = genl_ctrl_resolve_grp(sock, EVSTREAM_FAMILY_NAME, EVSTREAM_MCGRP_GROUPS);
+	if (topics < 0 || groups < 0)
 		return nl_not_loaded();
 	nl_socket_disable_seq_check(sock);
 	nl_socket_modify_cb(sock, NL_CB_VALID, NL_CB_CUSTOM, on_event, &listener);
-	if (nl_socket_add_memberships(sock, group, GENL_ID_CTRL, 0) < 0)
+	if (nl_socket_add_memberships(sock, topics, groups, GENL_ID_CTRL, 0) < 0)
 		return sys_error(EIO, "cannot join the group of notifications");
 	while (listener.status == LISTENING) {
 		errno = 0;

@@ -21,6 +21,7 @@ struct nl_msg *nl_request(uint8_t cmd, int flags);
 void nl_add_uint(struct nl_msg *msg, int attr, uint64_t value);
 void nl_add_u32(struct nl_msg *msg, int attr, uint32_t value);
 void nl_add_string(struct nl_msg *msg, int attr, const char *value);
+struct nlattr *nl_make_string(int attr, const char *value);
 int __printf(5, 6) nl_call(struct nl_msg *msg, nl_row_fn row, void *arg,
 			   const char *(*attr_name)(int attr), const char *fmt, ...);
 uint64_t nl_uint(const struct nlattr *attr);

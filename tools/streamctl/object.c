@@ -28,6 +28,17 @@ static const char *enum_name(const struct field *f, uint64_t value)
 	return NULL;
 }
 
+/* What others have named is not to move a terminal's cursor. */
+static void print_name(struct buf *out, const char *s)
+{
+	for (; *s; s++) {
+		if (iscntrl((unsigned char)*s))
+			buf_printf(out, "\\%03o", (unsigned char)*s);
+		else
+			buf_putc(out, *s);
+	}
+}
+
 void field_print(struct buf *out, const struct field *f, const struct nlattr *attr)
 {
 	uint64_t v = f->kind == FIELD_STRING ? 0 : nl_uint(attr);
@@ -37,8 +48,14 @@ void field_print(struct buf *out, const struct field *f, const struct nlattr *at
 
 	switch (f->kind) {
 	case FIELD_STRING:
-		name = nla_get_string((struct nlattr *)attr);
+		print_name(out, nla_get_string((struct nlattr *)attr));
+		return;
+	case FIELD_FLAG:
+		name = "yes";
 		break;
+	case FIELD_AGE:
+		print_time_rough(out, v);
+		return;
 	case FIELD_NUMBER:
 		break;
 	case FIELD_LIMIT:
@@ -126,9 +143,12 @@ void object_json(struct json *j, const struct field *fields, struct nlattr **att
 {
 	const struct field *f;
 
-	for (f = fields; f->attr; f++)
-		if (attrs[f->attr])
+	for (f = fields; f->attr; f++) {
+		if (f->kind == FIELD_FLAG)
+			json_bool(j, f->name, attrs[f->attr]);
+		else if (attrs[f->attr])
 			field_json(j, f, attrs[f->attr]);
+	}
 }
 
 void object_text(struct buf *out, const struct field *fields, struct nlattr **attrs)
@@ -190,7 +210,7 @@ static bool is_word(const struct field *f)
 	return f->kind == FIELD_STRING || f->kind == FIELD_ENUM ||
 	       f->kind == FIELD_USER || f->kind == FIELD_GROUP ||
 	       f->kind == FIELD_MODE || f->kind == FIELD_STAMP ||
-	       f->kind == FIELD_ERRNO;
+	       f->kind == FIELD_ERRNO || f->kind == FIELD_FLAG;
 }
 
 static void print_cell(struct buf *out, const struct field *f, size_t width,

@@ -14,12 +14,14 @@ enum field_kind {
 	FIELD_BYTES,		/* roughly */
 	FIELD_LIMIT,		/* as FIELD_SIZE, 0: none */
 	FIELD_TIME,		/* 0: none */
+	FIELD_AGE,		/* roughly */
 	FIELD_STAMP,
 	FIELD_ENUM,
 	FIELD_MODE,
 	FIELD_USER,
 	FIELD_GROUP,
 	FIELD_ERRNO,
+	FIELD_FLAG,		/* there or not */
 };
 
 /* flags */

@@ -249,6 +249,54 @@ bool parse_start(const char *s, struct start *start)
 	return true;
 }
 
+/* N,N,...; the numbers are to be freed. */
+bool parse_partitions(const char *s, uint32_t **partitions, uint32_t *count)
+{
+	uint32_t *found = NULL, n = 0;
+	uint64_t v;
+
+	while (digits(s, &s, &v) && v < EVSTREAM_PARTITIONS_MAX) {
+		found = xrealloc(found, (n + 1) * sizeof(*found));
+		found[n++] = (uint32_t)v;
+		if (!*s && n <= EVSTREAM_PARTITIONS_MAX) {
+			*partitions = found;
+			*count = n;
+			return true;
+		}
+		if (*s++ != ',')
+			break;
+	}
+	free(found);
+	return false;
+}
+
+/* A number of records, forth or back. */
+bool parse_shift(const char *s, int64_t *shift)
+{
+	bool back = *s == '-';
+	uint64_t v;
+
+	if (!parse_number(s + (back || *s == '+'), INT64_MAX, &v))
+		return false;
+	*shift = back ? -(int64_t)v : (int64_t)v;
+	return true;
+}
+
+/* Milliseconds since the epoch, or a time before @now_ms. */
+bool parse_moment(const char *s, int64_t now_ms, int64_t *ms)
+{
+	uint64_t v;
+
+	if (parse_number(s, INT64_MAX, &v)) {
+		*ms = (int64_t)v;
+		return true;
+	}
+	if (!parse_time(s, &v))
+		return false;
+	*ms = v < (uint64_t)now_ms ? now_ms - (int64_t)v : 0;
+	return true;
+}
+
 void print_size(struct buf *b, uint64_t bytes)
 {
 	static const char units[] = "\0KMGT";
@@ -291,6 +339,27 @@ void print_time(struct buf *b, uint64_t ms)
 	while (ms % u->factor || (!ms && u->factor > 1000))
 		u++;
 	buf_printf(b, "%llu%s", (unsigned long long)(ms / u->factor), u->name);
+}
+
+/* Two units at the most. */
+void print_time_rough(struct buf *b, uint64_t ms)
+{
+	uint64_t s = ms / 1000, m = s / 60, h = m / 60;
+
+	if (ms < 1000)
+		buf_printf(b, "%llums", (unsigned long long)ms);
+	else if (s < 60)
+		buf_printf(b, "%llu.%llus", (unsigned long long)s,
+			   (unsigned long long)(ms % 1000 / 100));
+	else if (m < 60)
+		buf_printf(b, "%llum%02llus", (unsigned long long)m,
+			   (unsigned long long)(s % 60));
+	else if (h < 24)
+		buf_printf(b, "%lluh%02llum", (unsigned long long)h,
+			   (unsigned long long)(m % 60));
+	else
+		buf_printf(b, "%llud%02lluh", (unsigned long long)(h / 24),
+			   (unsigned long long)(h % 24));
 }
 
 void print_stamp(struct buf *b, int64_t ms)

@@ -22,6 +22,9 @@ bool parse_owner(const char *s, bool *has_uid, uid_t *uid,
 bool parse_name(const char *s);
 bool parse_entry(const char *s, char name[EVSTREAM_NAME_MAX + 1]);
 char *parse_list_line(char *line);
+bool parse_partitions(const char *s, uint32_t **partitions, uint32_t *count);
+bool parse_shift(const char *s, int64_t *shift);
+bool parse_moment(const char *s, int64_t now_ms, int64_t *ms);
 
 /**
  * struct start - where a consumer starts
@@ -45,6 +48,7 @@ bool parse_start(const char *s, struct start *start);
 void print_size(struct buf *b, uint64_t bytes);
 void print_size_rough(struct buf *b, uint64_t bytes);
 void print_time(struct buf *b, uint64_t ms);
+void print_time_rough(struct buf *b, uint64_t ms);
 void print_stamp(struct buf *b, int64_t ms);
 void print_errno(struct buf *b, int err);
 

@@ -35,6 +35,8 @@ int print_error(int err, const char *reason, const char *attr, const char *what)
 int print_usage(const struct command *cmd);
 int run_command(const struct command *cmds, const char *object, int argc,
 		char **argv);
+const struct command *find_command(const struct command *cmds, const char *name);
+int no_options(const struct command *cmds, int argc, char **argv, int min, int max);
 int common_option(int opt, const struct command *cmd, char **argv);
 int write_all(int fd, const void *data, size_t len);
 int flush_output(struct buf *b);
@@ -49,8 +51,9 @@ int flush_output(struct buf *b);
 /* In device.c */
 int device_open(const char *topic, int partition, int flags);
 
-/* In topic.c, durable.c, monitor.c, produce.c, consume.c */
+/* In topic.c, group.c, durable.c, monitor.c, produce.c, consume.c */
 extern const struct command topic_commands[];
+extern const struct command group_commands[];
 extern const struct command restore_command;
 extern const struct command monitor_command;
 extern const struct command produce_command;

@@ -2,6 +2,7 @@
 /* How streamctl reads and writes text: sizes, times, places, formats, JSON. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "format.h"
@@ -61,6 +62,39 @@ static void test_times(void)
 		       good[i].text);
 	for (i = 0; i < ARRAY_SIZE(bad); i++)
 		result(!parse_time(bad[i], &v), "no time", bad[i]);
+}
+
+static void test_groups(void)
+{
+	static const char *const bad_lists[] = {
+		"", ",", "1,", ",1", "1,,2", "1 2", "-1", "4096", "1,x", "1-3",
+	};
+	static const char *const bad_shifts[] = {
+		"", "-", "+", "--1", "x", "1x", "9223372036854775808",
+	};
+	static const char *const bad_moments[] = { "", "-1", "now", "1w", "@5" };
+	uint32_t *list = NULL, count = 0;
+	int64_t v;
+	size_t i;
+
+	result(parse_partitions("0,4095,7", &list, &count) && count == 3 && !list[0] &&
+	       list[1] == 4095 && list[2] == 7, "partitions", "0,4095,7");
+	free(list);
+	for (i = 0; i < ARRAY_SIZE(bad_lists); i++)
+		result(!parse_partitions(bad_lists[i], &list, &count), "no partitions",
+		       bad_lists[i]);
+	result(parse_shift("10", &v) && v == 10, "shift", "10");
+	result(parse_shift("+1", &v) && v == 1, "shift", "+1");
+	result(parse_shift("-10", &v) && v == -10, "shift", "-10");
+	for (i = 0; i < ARRAY_SIZE(bad_shifts); i++)
+		result(!parse_shift(bad_shifts[i], &v), "no shift", bad_shifts[i]);
+	result(parse_moment("1700000000000", 5, &v) && v == 1700000000000, "moment",
+	       "1700000000000");
+	result(parse_moment("2s", 10000, &v) && v == 8000, "moment", "2s");
+	result(parse_moment("1h", 10000, &v) && !v, "moment", "1h");
+	for (i = 0; i < ARRAY_SIZE(bad_moments); i++)
+		result(!parse_moment(bad_moments[i], 10000, &v), "no moment",
+		       bad_moments[i]);
 }
 
 static void test_retention(void)
@@ -263,6 +297,18 @@ static void test_printing(void)
 	is_text(&b, "90s", "print a time");
 	print_time(&b, 1500);
 	is_text(&b, "1500ms", "print a time");
+	print_time_rough(&b, 0);
+	is_text(&b, "0ms", "print a time roughly");
+	print_time_rough(&b, 999);
+	is_text(&b, "999ms", "print a time roughly");
+	print_time_rough(&b, 59999);
+	is_text(&b, "59.9s", "print a time roughly");
+	print_time_rough(&b, 60000);
+	is_text(&b, "1m00s", "print a time roughly");
+	print_time_rough(&b, 86399999);
+	is_text(&b, "23h59m", "print a time roughly");
+	print_time_rough(&b, 90000000);
+	is_text(&b, "1d01h", "print a time roughly");
 	print_errno(&b, EIO);
 	is_text(&b, "EIO", "print an error");
 	print_errno(&b, ENOSPC);
@@ -377,6 +423,7 @@ int main(void)
 	test_sizes();
 	test_times();
 	test_retention();
+	test_groups();
 	test_names();
 	test_entries();
 	test_list_lines();

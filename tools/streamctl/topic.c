@@ -304,45 +304,11 @@ static void partition_row(struct nlattr **attrs, void *arg)
 	}
 }
 
-static const struct command *self(const char *name)
-{
-	const struct command *cmd = topic_commands;
-
-	while (strcmp(cmd->name, name))
-		cmd++;
-	return cmd;
-}
-
-/**
- * topic_no_options() - take the options of a verb that has none of its own
- * @argc: the verb and what follows it
- * @argv: the same
- * @min: how many operands it takes at the least
- * @max: ... and at the most; -1: any number
- *
- * Return: OPTION_DONE, or the exit code.
- */
-int topic_no_options(int argc, char **argv, int min, int max)
-{
-	static const struct option options[] = { OPTION_JSON, OPTION_HELP, { } };
-	const struct command *cmd = self(argv[0]);
-	int opt, status;
-
-	while ((opt = getopt_long(argc, argv, COMMON_OPTIONS, options, NULL)) != -1) {
-		status = common_option(opt, cmd, argv);
-		if (status != OPTION_DONE)
-			return status;
-	}
-	if (argc - optind < min || (max >= 0 && argc - optind > max))
-		return usage_error("usage: streamctl %s", cmd->usage);
-	return OPTION_DONE;
-}
-
 static int topic_create(int argc, char **argv)
 {
 	struct option options[ARRAY_SIZE(settings) + 3] = {};
 	static const struct option common[] = { OPTION_JSON, OPTION_HELP, { } };
-	const struct command *cmd = self("create");
+	const struct command *cmd = find_command(topic_commands, "create");
 	struct nl_msg *msg;
 	int opt, status;
 	size_t i;
@@ -389,7 +355,7 @@ static int topic_list(int argc, char **argv)
 	struct table table;
 	int status;
 
-	status = topic_no_options(argc, argv, 0, 0);
+	status = no_options(topic_commands, argc, argv, 0, 0);
 	if (status != OPTION_DONE)
 		return status;
 	if (json_output)
@@ -453,7 +419,7 @@ static int topic_show(int argc, char **argv)
 {
 	int status;
 
-	status = topic_no_options(argc, argv, 1, 1);
+	status = no_options(topic_commands, argc, argv, 1, 1);
 	if (status != OPTION_DONE)
 		return status;
 	return topic_print(argv[optind]);
@@ -466,7 +432,7 @@ static int topic_set(int argc, char **argv)
 	int status, i;
 	size_t s;
 
-	status = topic_no_options(argc, argv, 2, -1);
+	status = no_options(topic_commands, argc, argv, 2, -1);
 	if (status != OPTION_DONE)
 		return status;
 	name = argv[optind];
@@ -510,7 +476,7 @@ static int topic_delete(int argc, char **argv)
 	const char *name;
 	int status;
 
-	status = topic_no_options(argc, argv, 1, 1);
+	status = no_options(topic_commands, argc, argv, 1, 1);
 	if (status != OPTION_DONE)
 		return status;
 	name = argv[optind];
@@ -550,7 +516,7 @@ static int topic_trim(int argc, char **argv)
 	};
 	struct evstream_trim req = { .offset = -1 };
 	struct evstream_stat stat = {};
-	const struct command *cmd = self("trim");
+	const struct command *cmd = find_command(topic_commands, "trim");
 	const char *name;
 	int partition = -1;
 	int opt, status, fd;

@@ -9,7 +9,6 @@ extern const struct field partition_fields[];
 
 const char *topic_attr(int attr);
 const char *partition_attr(int attr);
-int topic_no_options(int argc, char **argv, int min, int max);
 int topic_print(const char *name);
 
 /* In durable.c */

@@ -28,6 +28,14 @@
  * counts as the sum of its key, its value and its headers as encoded.
  *
  * %EVSTREAM_APPEND_MAX: records in one &EVSTREAM_IOC_APPEND.
+ *
+ * %EVSTREAM_GROUP_NAME_MAX: bytes of a group's name: any but control characters
+ * and ``/``.
+ *
+ * %EVSTREAM_TIMEOUT_MAX: the longest timeout of a group, in milliseconds: a day.
+ *
+ * %EVSTREAM_IN_FLIGHT_MAX: records of one partition that a queue has handed out
+ * and that were not acknowledged (Kafka's group.share.partition.max.record.locks).
  */
 #define EVSTREAM_NAME_MAX	249
 #define EVSTREAM_PARTITIONS_MAX	4096
@@ -35,6 +43,9 @@
 #define EVSTREAM_SEGMENT_MAX	(1U << 30)
 #define EVSTREAM_RECORD_MAX	(16U << 20)
 #define EVSTREAM_APPEND_MAX	1024
+#define EVSTREAM_GROUP_NAME_MAX	249
+#define EVSTREAM_TIMEOUT_MAX	86400000U
+#define EVSTREAM_IN_FLIGHT_MAX	2000
 
 /**
  * enum evstream_framing - what delimits records in read() and write()
@@ -304,6 +315,322 @@ struct evstream_trim {
 };
 
 /**
+ * DOC: consumer groups
+ *
+ * A file of ``any`` that is open for reading can join a group of its topic; it is
+ * the member, whoever holds it: a child that inherited it, a process that was
+ * sent it.  It leaves with LEAVE or when its last reference goes, however that
+ * comes about, and the others have its partitions before close() returns.
+ *
+ * read(), FETCH with an offset of -1 and poll() then go over the partitions that
+ * the member owns.  A partition's owner begins at the committed offset.  To give a
+ * partition to a member that joins, its owner is asked first: it is served no
+ * more of it, poll() tells by EPOLLPRI, and the partition moves as soon as all
+ * that was served of it is committed, or the owner acknowledges (ASSIGNMENT), or
+ * leaves, or &evstream_join.rebalance_ms have passed.  What was served and not
+ * committed until then is served again, to the new owner: at least once.
+ *
+ * With %EVSTREAM_JOIN_AUTO a record is committed in the moment in which read() or
+ * FETCH has it copied, before the call returns: at most once.
+ *
+ * With %EVSTREAM_JOIN_QUEUE records are handed out, not partitions (Kafka's share
+ * groups): each to one member at a time, which acknowledges, releases or rejects
+ * it.  What a member does not within the acquisition lock's time, or has when
+ * it leaves or dies, is handed out again.
+ *
+ * Errors of a member's calls: %ESTALE, the partition (or the record) is not this
+ * member's, or not any more; nothing was changed.
+ */
+
+/* struct evstream_join.flags */
+#define EVSTREAM_JOIN_AUTO	(1U << 0)	/* commit on read */
+#define EVSTREAM_JOIN_STATIC	(1U << 1)	/* just the partitions named */
+#define EVSTREAM_JOIN_ACK	(1U << 2)	/* partitions go when ASSIGNMENT says so */
+#define EVSTREAM_JOIN_QUEUE	(1U << 3)	/* records are handed out */
+#define EVSTREAM_JOIN_KEYED	(1U << 4)	/* of a queue: one in flight per key */
+#define EVSTREAM_JOIN_EXISTING	(1U << 5)	/* do not make a new group */
+
+/**
+ * struct evstream_join - become a member of a group
+ * @name: address of the group's name
+ * @partitions: of %EVSTREAM_JOIN_STATIC: address of an array of __u32
+ * @name_len: its bytes, 1 to %EVSTREAM_GROUP_NAME_MAX, without a zero
+ * @nr_partitions: entries at @partitions; 0 without %EVSTREAM_JOIN_STATIC
+ * @flags: EVSTREAM_JOIN_*
+ * @start: of a new group: where it begins, an &enum evstream_whence: EARLIEST,
+ *	LATEST or TIMESTAMP.  Settled for each partition when the group is made
+ * @value: of %EVSTREAM_SEEK_TIMESTAMP: milliseconds, else 0
+ * @rebalance_ms: how long this member may keep what another one shall have, 0:
+ *	5 seconds
+ * @max_poll_ms: a member that has something to read and makes no call for so
+ *	long loses its partitions until its next call (Kafka's
+ *	max.poll.interval.ms), 10 at least, 0: never
+ * @lock_ms: of a new queue: for how long a record is acquired, 0: 30 seconds
+ * @max_deliveries: of a new queue: a record that comes back so often is given
+ *	up, 0: 5
+ * @dead_letter: of a new queue: a file descriptor open for writing of another
+ *	topic's node, to which such records go; -1: none; 0 or -1 where it is no
+ *	queue
+ * @member: returned: the member's number in the group
+ * @generation: returned: the group's
+ * @reserved: must be 0
+ *
+ * @start, @value, @lock_ms, @max_deliveries, @dead_letter and %EVSTREAM_JOIN_KEYED are
+ * the group's: they count for who makes it, and for the first who joins a queue
+ * after its topic was attached.  All else is the member's.
+ *
+ * %EBUSY: the file is a member, or was one of another group, or of one that was
+ * deleted since, or another member has one of the partitions named; %ENXIO: no such
+ * partition; %ENOENT: there is no such group (%EVSTREAM_JOIN_EXISTING); %EPROTOTYPE:
+ * the group is a queue and that was not asked for, or the other way round; %ENOSPC:
+ * as many groups or members as the module allows; %EOPNOTSUPP: not a file of
+ * ``any``; %EBADF, %EINVAL: @dead_letter is not such a descriptor (a zero is, too).
+ */
+struct evstream_join {
+	__aligned_u64 name;
+	__aligned_u64 partitions;
+	__u32 name_len;
+	__u32 nr_partitions;
+	__u32 flags;
+	__u32 start;
+	__s64 value;
+	__u32 rebalance_ms;
+	__u32 max_poll_ms;
+	__u32 lock_ms;
+	__u32 max_deliveries;
+	__s32 dead_letter;
+	__u32 member;
+	__u32 generation;
+	__u32 reserved;
+};
+
+/**
+ * struct evstream_commit_entry - one partition of a commit
+ * @partition: which one
+ * @generation: as ASSIGNMENT gave it: %ESTALE if the partition was another
+ *	member's since, 0: whichever
+ * @offset: the record to be read next, -1: the file's position
+ * @error: returned: 0 or a negative errno
+ * @reserved: must be 0
+ */
+struct evstream_commit_entry {
+	__u32 partition;
+	__u32 generation;
+	__s64 offset;
+	__s32 error;
+	__u32 reserved;
+};
+
+/* struct evstream_commit.flags */
+#define EVSTREAM_COMMIT_SYNC	(1U << 0)	/* on stable storage, where there is any */
+
+/**
+ * struct evstream_commit - say how far one is
+ * @entries: address of an array of &struct evstream_commit_entry
+ * @nr_entries: entries in the array, 0: all partitions that the member owns, at
+ *	the file's position
+ * @entry_size: sizeof(struct evstream_commit_entry)
+ * @flags: EVSTREAM_COMMIT_*
+ * @committed: returned: how many were committed
+ *
+ * Each entry's fate is in its own @error: %ESTALE, %ENXIO, %ERANGE (beyond the
+ * end), %EINVAL.  The call returns 0 when all were committed, else the first
+ * one's error.  Of a durable topic it is in the log of offsets then, and on
+ * stable storage as soon as the topic's records of that time are.
+ */
+struct evstream_commit {
+	__aligned_u64 entries;
+	__u32 nr_entries;
+	__u32 entry_size;
+	__u32 flags;
+	__u32 committed;
+};
+
+/**
+ * struct evstream_position - a partition in the member's group
+ * @partition: which one
+ * @owner: returned: number of its owner, 0: none
+ * @generation: returned: the generation in which the owner got it
+ * @flags: returned: EVSTREAM_ASSIGNED_*
+ * @offset: returned: the record that is served next
+ * @committed: returned: the committed offset
+ * @committed_ms: returned: when that was, milliseconds since the epoch
+ * @start_offset: returned: the first record still held
+ * @end_offset: returned: the high watermark
+ *
+ * Of a queue, @committed is where the first record lies that is not settled.
+ */
+struct evstream_position {
+	__u32 partition;
+	__u32 owner;
+	__u32 generation;
+	__u32 flags;
+	__s64 offset;
+	__s64 committed;
+	__s64 committed_ms;
+	__s64 start_offset;
+	__s64 end_offset;
+};
+
+/* struct evstream_assigned.flags */
+#define EVSTREAM_ASSIGNED_REVOKING	(1U << 0)	/* another member waits for it */
+
+/**
+ * struct evstream_assigned - a partition that the member owns
+ * @partition: which one
+ * @generation: the generation in which it was given to the member
+ * @offset: the record that is served next
+ * @flags: EVSTREAM_ASSIGNED_*
+ * @reserved: returned as 0
+ */
+struct evstream_assigned {
+	__u32 partition;
+	__u32 generation;
+	__s64 offset;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/**
+ * struct evstream_assignment - what the member owns
+ * @assigned: address of an array of &struct evstream_assigned
+ * @room: entries it has room for
+ * @entry_size: sizeof(struct evstream_assigned)
+ * @ack: lets go of the partitions that were asked for up to this generation, as
+ *	a call before returned it; 0: of none
+ * @flags: must be 0
+ * @nr: returned: how many the member owns; if there are more than @room, only
+ *	the first ones are stored
+ * @generation: returned: the group's; EPOLLPRI tells of a later one
+ * @members: returned: how many the group has
+ * @member: returned: the member's number
+ */
+struct evstream_assignment {
+	__aligned_u64 assigned;
+	__u32 room;
+	__u32 entry_size;
+	__u32 ack;
+	__u32 flags;
+	__u32 nr;
+	__u32 generation;
+	__u32 members;
+	__u32 member;
+};
+
+/**
+ * struct evstream_acquired - a record that a queue has handed out
+ * @partition: where it is
+ * @deliveries: how often it was handed out, this time included
+ * @offset: its offset
+ * @timestamp: its time, ms
+ * @key: where its key begins in the buffer
+ * @value: where its value begins in the buffer
+ * @headers: where its headers begin in the buffer, as in &struct evstream_record
+ * @key_len: bytes of the key, -1: null
+ * @value_len: bytes of the value, -1: null
+ * @headers_len: bytes of the headers
+ * @headers_count: headers
+ * @reserved: returned as 0
+ */
+struct evstream_acquired {
+	__u32 partition;
+	__u32 deliveries;
+	__s64 offset;
+	__s64 timestamp;
+	__u32 key;
+	__u32 value;
+	__u32 headers;
+	__s32 key_len;
+	__s32 value_len;
+	__u32 headers_len;
+	__u32 headers_count;
+	__u32 reserved;
+};
+
+/**
+ * struct evstream_acquire - take records from a queue
+ * @records: address of an array of &struct evstream_acquired
+ * @buf: address of the buffer for keys, values and headers
+ * @nr_records: entries at @records: the most that are taken
+ * @record_size: sizeof(struct evstream_acquired)
+ * @len: bytes at @buf
+ * @timeout_ms: how long to wait for the first one, in milliseconds, -1: for
+ *	ever; O_NONBLOCK never waits
+ * @flags: must be 0
+ * @nr: returned: how many were taken
+ * @need: returned with %EMSGSIZE: bytes that the next record needs
+ * @reserved: must be 0
+ *
+ * Without one, 0 and an @nr of 0 at the end of @timeout_ms, and %EAGAIN with
+ * O_NONBLOCK.  read() takes one record, returns its value, and acknowledges the one
+ * that the read() before it returned.
+ */
+struct evstream_acquire {
+	__aligned_u64 records;
+	__aligned_u64 buf;
+	__u32 nr_records;
+	__u32 record_size;
+	__u32 len;
+	__s32 timeout_ms;
+	__u32 flags;
+	__u32 nr;
+	__u32 need;
+	__u32 reserved;
+};
+
+/**
+ * enum evstream_settle - what becomes of a record that was taken from a queue
+ * @EVSTREAM_SETTLE_ACCEPT: it was processed
+ * @EVSTREAM_SETTLE_RELEASE: hand it out again
+ * @EVSTREAM_SETTLE_REJECT: give it up: to the dead-letter topic where there is one
+ * @EVSTREAM_SETTLE_RENEW: the acquisition lock's time begins anew
+ */
+enum evstream_settle {
+	EVSTREAM_SETTLE_ACCEPT	= 0,
+	EVSTREAM_SETTLE_RELEASE	= 1,
+	EVSTREAM_SETTLE_REJECT	= 2,
+	EVSTREAM_SETTLE_RENEW	= 3,
+};
+
+/**
+ * struct evstream_ack_entry - records that were taken from a queue
+ * @partition: where they are
+ * @settle: an &enum evstream_settle
+ * @first: offset of the first one
+ * @last: offset of the last one
+ * @error: returned: 0 or a negative errno
+ * @reserved: must be 0
+ *
+ * %ESTALE: one of them is not the member's, and none was changed.
+ */
+struct evstream_ack_entry {
+	__u32 partition;
+	__u32 settle;
+	__s64 first;
+	__s64 last;
+	__s32 error;
+	__u32 reserved;
+};
+
+/**
+ * struct evstream_ack - settle records that were taken from a queue
+ * @entries: address of an array of &struct evstream_ack_entry
+ * @nr_entries: entries in the array, 0: all that the member has, accepted
+ * @entry_size: sizeof(struct evstream_ack_entry)
+ * @flags: EVSTREAM_COMMIT_*
+ * @settled: returned: how many entries were settled
+ *
+ * Errors are told as by COMMIT.
+ */
+struct evstream_ack {
+	__aligned_u64 entries;
+	__u32 nr_entries;
+	__u32 entry_size;
+	__u32 flags;
+	__u32 settled;
+};
+
+/**
  * DOC: ioctls
  *
  * Every structure may grow at its end: the kernel takes any size from that of the
@@ -324,6 +651,13 @@ struct evstream_trim {
 #define EVSTREAM_IOC_SET_FRAMING	_IOW(EVSTREAM_IOC_MAGIC, 0x06, struct evstream_set_framing)
 #define EVSTREAM_IOC_GAP		_IOWR(EVSTREAM_IOC_MAGIC, 0x07, struct evstream_gap)
 #define EVSTREAM_IOC_TRIM		_IOWR(EVSTREAM_IOC_MAGIC, 0x08, struct evstream_trim)
+#define EVSTREAM_IOC_JOIN		_IOWR(EVSTREAM_IOC_MAGIC, 0x09, struct evstream_join)
+#define EVSTREAM_IOC_LEAVE		_IO(EVSTREAM_IOC_MAGIC, 0x0a)
+#define EVSTREAM_IOC_COMMIT		_IOWR(EVSTREAM_IOC_MAGIC, 0x0b, struct evstream_commit)
+#define EVSTREAM_IOC_POSITION		_IOWR(EVSTREAM_IOC_MAGIC, 0x0c, struct evstream_position)
+#define EVSTREAM_IOC_ASSIGNMENT		_IOWR(EVSTREAM_IOC_MAGIC, 0x0d, struct evstream_assignment)
+#define EVSTREAM_IOC_ACQUIRE		_IOWR(EVSTREAM_IOC_MAGIC, 0x0e, struct evstream_acquire)
+#define EVSTREAM_IOC_ACK		_IOWR(EVSTREAM_IOC_MAGIC, 0x0f, struct evstream_ack)
 
 /**
  * DOC: mapping a partition
