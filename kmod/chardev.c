@@ -587,8 +587,10 @@ static int evs_read_wait(struct evs_file *f)
 {
 	struct evs_member *m = evs_file_member(f);
 
+	if (m && m->group->queue)
+		return wait_event_interruptible_exclusive(m->group->wait, evs_readable(f));
 	if (m)
-		return wait_event_interruptible(*evs_member_wait(m), evs_readable(f));
+		return wait_event_interruptible(*m->wait, evs_readable(f));
 	if (f->part)
 		return wait_event_interruptible(f->part->wait, evs_readable(f));
 	return wait_event_interruptible(f->topic->any_wait,
@@ -638,8 +640,11 @@ static ssize_t evs_read_next(struct evs_file *f, struct iov_iter *to, unsigned i
 		if (m)
 			evs_member_enter(m);
 		ret = __evs_read_next(f, m, to, flags);
-		if (m)
+		if (m) {
 			evs_member_exit(m);
+			if (m->group->queue)
+				evs_group_wake_next(m->group);
+		}
 	} while (ret == -EALREADY);
 	return ret;
 }

@@ -88,11 +88,27 @@ static int evs_slot_wake(struct wait_queue_entry *wait, unsigned int mode, int f
 
 static void evs_member_tell(struct evs_member *m)
 {
+	lockdep_assert_held(&m->group->lock);
 	WRITE_ONCE(m->changed, m->group->generation);
+	m->group->told = true;
 	wake_up_interruptible_poll(m->wait, EPOLLPRI | EPOLLIN | EPOLLRDNORM);
-	/* There it is where its file is polled for writing, too: see evs_poll(). */
-	wake_up_interruptible_poll(&m->group->topic->any_wait,
-				   EPOLLPRI | EPOLLIN | EPOLLRDNORM);
+}
+
+static void evs_group_lock(struct evs_group *g)
+{
+	mutex_lock(&g->lock);
+}
+
+/* Members whose files are polled for writing, too, are told here: see evs_poll(). */
+static void evs_group_unlock(struct evs_group *g)
+{
+	bool told = g->told;
+
+	g->told = false;
+	mutex_unlock(&g->lock);
+	if (told)
+		wake_up_interruptible_poll(&g->topic->any_wait,
+					   EPOLLPRI | EPOLLIN | EPOLLRDNORM);
 }
 
 /**
@@ -102,8 +118,18 @@ static void evs_member_tell(struct evs_member *m)
 void evs_group_wake(struct evs_group *g)
 {
 	wake_up_interruptible_poll(&g->wait, EPOLLIN | EPOLLRDNORM);
-	/* As evs_member_tell(). */
+	/* As evs_group_unlock(). */
 	wake_up_interruptible_poll(&g->topic->any_wait, EPOLLIN | EPOLLRDNORM);
+}
+
+/**
+ * evs_group_wake_next() - whoever was woken for a queue took what it could
+ * @g: the group
+ */
+void evs_group_wake_next(struct evs_group *g)
+{
+	if (wq_has_sleeper(&g->wait) && evs_queue_ready(g))
+		wake_up_interruptible_poll(&g->wait, EPOLLIN | EPOLLRDNORM);
 }
 
 /* A queue's members are told of whatever is appended. */
@@ -365,7 +391,7 @@ static void evs_group_timer(struct work_struct *work)
 	unsigned long now, next;
 	u32 p;
 
-	mutex_lock(&g->lock);
+	evs_group_lock(g);
 	if (g->dead)
 		goto out;
 	next = evs_group_look_idle(g);
@@ -383,7 +409,7 @@ static void evs_group_timer(struct work_struct *work)
 	if (next)
 		evs_group_arm(g, next);
 out:
-	mutex_unlock(&g->lock);
+	evs_group_unlock(g);
 }
 
 /* Groups come and go */
@@ -547,9 +573,9 @@ static struct evs_group *evs_group_register(struct evs_topic *t, struct evs_grou
 	if (!ret && !old) {
 		kref_get(&g->ref);
 		evs_group_add(groups, g);
-		mutex_lock(&g->lock);
+		evs_group_lock(g);
 		evs_group_tell(g, NULL, EVS_GROUP_NEW);
-		mutex_unlock(&g->lock);
+		evs_group_unlock(g);
 	}
 	mutex_unlock(&groups->lock);
 	if (!ret && !old)
@@ -629,7 +655,7 @@ static int evs_group_take(struct evs_groups *groups, struct evs_group *g, u64 ex
 	int ret = 0;
 
 	lockdep_assert_held(&groups->lock);
-	mutex_lock(&g->lock);
+	evs_group_lock(g);
 	if (g->dead)
 		ret = -ENOENT;
 	else if (g->nr_members || (expired && evs_group_expires(g) > expired))
@@ -640,7 +666,7 @@ static int evs_group_take(struct evs_groups *groups, struct evs_group *g, u64 ex
 		groups->count--;
 		evs_group_tell(g, NULL, EVS_GROUP_DEL);
 	}
-	mutex_unlock(&g->lock);
+	evs_group_unlock(g);
 	return ret;
 }
 
@@ -750,13 +776,13 @@ void evs_groups_kill(struct evs_topic *t)
 	mutex_lock(&t->groups.lock);
 	WRITE_ONCE(t->groups.dead, true);
 	hash_for_each(t->groups.by_name, i, g, hash) {
-		mutex_lock(&g->lock);
+		evs_group_lock(g);
 		/* What is committed before this is seen by the last write of the offsets. */
 		WRITE_ONCE(g->dead, true);
 		list_for_each_entry(m, &g->members, node)
 			wake_up_all(m->wait);
 		wake_up_all(&g->wait);
-		mutex_unlock(&g->lock);
+		evs_group_unlock(g);
 	}
 	mutex_unlock(&t->groups.lock);
 	cancel_delayed_work_sync(&t->groups.expire);
@@ -996,7 +1022,7 @@ static int evs_group_enter(struct evs_group *g, struct evs_member *m, const stru
 {
 	int ret;
 
-	mutex_lock(&g->lock);
+	evs_group_lock(g);
 	ret = -EAGAIN;
 	if (g->dead)
 		goto unlock;
@@ -1041,7 +1067,7 @@ static int evs_group_enter(struct evs_group *g, struct evs_member *m, const stru
 	if (m->max_poll)
 		evs_group_arm(g, jiffies + m->max_poll);
 unlock:
-	mutex_unlock(&g->lock);
+	evs_group_unlock(g);
 	return ret;
 }
 
@@ -1146,9 +1172,9 @@ int evs_member_leave(struct evs_member *m)
 	bool empty;
 	u32 p;
 
-	mutex_lock(&g->lock);
+	evs_group_lock(g);
 	if (!m->joined) {
-		mutex_unlock(&g->lock);
+		evs_group_unlock(g);
 		return -ESTALE;
 	}
 	WRITE_ONCE(m->joined, false);
@@ -1171,7 +1197,7 @@ int evs_member_leave(struct evs_member *m)
 		WRITE_ONCE(g->empty_since, evs_now_ms());
 	}
 	WRITE_ONCE(m->seen, m->changed);
-	mutex_unlock(&g->lock);
+	evs_group_unlock(g);
 	/* Whoever waits in another call of this file. */
 	wake_up_all(m->wait);
 	if (g->queue)
@@ -1195,14 +1221,14 @@ void evs_member_enter(struct evs_member *m)
 	smp_mb__after_atomic();
 	if (likely(!READ_ONCE(m->idle)))
 		return;
-	mutex_lock(&g->lock);
+	evs_group_lock(g);
 	if (m->idle && m->joined) {
 		WRITE_ONCE(m->idle, false);
 		WRITE_ONCE(m->active, jiffies);
 		evs_group_assign(g);
 		evs_group_arm(g, jiffies + m->max_poll);
 	}
-	mutex_unlock(&g->lock);
+	evs_group_unlock(g);
 }
 
 /**
@@ -1431,13 +1457,13 @@ int evs_slot_commit(struct evs_member *m, u32 partition, u32 generation, s64 off
 	if (ret)
 		return ret;
 	if (moves) {
-		mutex_lock(&g->lock);
+		evs_group_lock(g);
 		/* Unless somebody else has seen to it, or it need not go any more. */
 		if (s->owner == m && s->revoking) {
 			g->generation++;
 			evs_slot_move(g, partition, false);
 		}
-		mutex_unlock(&g->lock);
+		evs_group_unlock(g);
 	}
 	evs_slot_left(g->topic, partition, old, new);
 	return 0;
@@ -1457,9 +1483,9 @@ int evs_member_assignment(struct evs_member *m, struct evstream_assignment *a,
 	struct evs_group *g = m->group;
 	u32 p, nr = 0;
 
-	mutex_lock(&g->lock);
+	evs_group_lock(g);
 	if (!m->joined) {
-		mutex_unlock(&g->lock);
+		evs_group_unlock(g);
 		return -ESTALE;
 	}
 	for_each_set_bit(p, m->owned, g->topic->partitions) {
@@ -1489,7 +1515,7 @@ int evs_member_assignment(struct evs_member *m, struct evstream_assignment *a,
 	a->members = g->nr_members;
 	a->member = m->id;
 	WRITE_ONCE(m->seen, m->changed);
-	mutex_unlock(&g->lock);
+	evs_group_unlock(g);
 	return 0;
 }
 
@@ -1537,7 +1563,7 @@ int evs_member_position(struct evs_member *m, struct evstream_position *pos)
  */
 void evs_group_info(struct evs_group *g, struct evs_group_info *info)
 {
-	mutex_lock(&g->lock);
+	evs_group_lock(g);
 	*info = (struct evs_group_info){
 		.id = g->id,
 		.queue = g->queue,
@@ -1549,7 +1575,7 @@ void evs_group_info(struct evs_group *g, struct evs_group_info *info)
 	};
 	if (g->queue)
 		evs_queue_info(g, info);
-	mutex_unlock(&g->lock);
+	evs_group_unlock(g);
 }
 
 /**
@@ -1565,7 +1591,7 @@ bool evs_group_member(struct evs_group *g, u32 id, struct evs_member_info *info)
 	struct evs_member *m;
 	bool found = false;
 
-	mutex_lock(&g->lock);
+	evs_group_lock(g);
 	/* In the order of their numbers. */
 	list_for_each_entry(m, &g->members, node) {
 		if (m->id < id)
@@ -1585,7 +1611,7 @@ bool evs_group_member(struct evs_group *g, u32 id, struct evs_member_info *info)
 		found = true;
 		break;
 	}
-	mutex_unlock(&g->lock);
+	evs_group_unlock(g);
 	return found;
 }
 
@@ -1632,7 +1658,7 @@ int evs_group_offset(struct evs_group *g, u32 partition, struct evs_offset_info 
 		return -ENXIO;
 	p = evs_group_part(g, partition);
 	s = &g->slot[partition];
-	mutex_lock(&g->lock);
+	evs_group_lock(g);
 	spin_lock(&s->lock);
 	*info = (struct evs_offset_info){
 		.owner = s->owner ? s->owner->id : 0,
@@ -1646,7 +1672,7 @@ int evs_group_offset(struct evs_group *g, u32 partition, struct evs_offset_info 
 	spin_unlock(&s->lock);
 	if (g->queue)
 		evs_queue_offset(g, partition, info);
-	mutex_unlock(&g->lock);
+	evs_group_unlock(g);
 	spin_lock(&p->lock);
 	info->start_offset = p->start_offset;
 	info->end_offset = p->end_offset;
@@ -1680,9 +1706,9 @@ int evs_group_seek(struct evs_group *g, u32 partition, u32 whence, s64 value)
 	if (ret)
 		return ret;
 	s = &g->slot[partition];
-	mutex_lock(&g->lock);
+	evs_group_lock(g);
 	if (g->dead) {
-		mutex_unlock(&g->lock);
+		evs_group_unlock(g);
 		return -ENODEV;
 	}
 	g->generation++;
@@ -1699,7 +1725,7 @@ int evs_group_seek(struct evs_group *g, u32 partition, u32 whence, s64 value)
 		evs_member_tell(s->owner);
 	if (g->queue)
 		evs_queue_moved(g, partition);
-	mutex_unlock(&g->lock);
+	evs_group_unlock(g);
 	evs_slot_released(g->topic, partition);
 	return evs_offsets_write(g->topic, g, false);
 }

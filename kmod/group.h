@@ -139,13 +139,15 @@ struct evs_member {
  * @next_member: the next one's number
  * @generation: grows with each change of the assignment
  * @moving: partitions that somebody is asked for
+ * @told: members were told of a change, since the lock was taken
  * @created_ms: when it was made
  * @empty_since: when its last member left, ms; 0: it has some
  * @expires_from: the same by the clock that nobody sets, ms
  * @restored: from a log of offsets, and nobody has joined since
  * @timer: forces what was not given up in time; looks who is idle
  * @queue: NULL: partitions are handed out, not records
- * @wait: of a queue: its members wait here for records
+ * @wait: of a queue: its members wait here for records; who sleeps in a call is
+ *	woken one by one, and wakes the next: evs_group_wake_next()
  * @owner: to work on, an entry for each partition
  * @fixed: likewise
  * @load: to work on, an entry for each member
@@ -167,6 +169,7 @@ struct evs_group {
 	u32 next_member;
 	u32 generation;
 	u32 moving;
+	bool told;
 	u64 created_ms;
 	u64 empty_since;
 	u64 expires_from;
@@ -244,6 +247,7 @@ struct evs_group *evs_group_get(struct evs_topic *t, const char *name);
 struct evs_group *evs_group_next(struct evs_topic *t, u32 id);
 void evs_group_put(struct evs_group *g);
 void evs_group_wake(struct evs_group *g);
+void evs_group_wake_next(struct evs_group *g);
 int evs_group_delete(struct evs_topic *t, struct evs_group *g);
 int evs_group_restore(struct evs_topic *t, const char *name, u32 name_len, u32 partition,
 		      u64 offset, s64 ms, bool queue);

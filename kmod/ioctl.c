@@ -4,6 +4,7 @@
  */
 #include <linux/build_bug.h>
 #include <linux/file.h>
+#include <linux/jiffies.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -378,8 +379,16 @@ static bool evs_fetch_ready(const struct evs_fetch *f, struct evs_cursor *c, u32
 	       (f->m && !evs_slot_owned(f->m, f->p->number, f->epoch));
 }
 
+static long evs_time_left(unsigned long until)
+{
+	unsigned long now = jiffies;
+
+	return time_before(now, until) ? until - now : 0;
+}
+
 /* Waits until so much is there, for as long as the caller wants. */
-static int evs_fetch_wait(const struct evs_fetch *f, u64 offset, const struct evstream_fetch *a)
+static int evs_fetch_wait(const struct evs_fetch *f, u64 offset, const struct evstream_fetch *a,
+			  unsigned long until)
 {
 	wait_queue_head_t *wait = f->m ? f->m->wait : &f->p->wait;
 	struct evs_cursor c = { .offset = offset };
@@ -389,7 +398,7 @@ static int evs_fetch_wait(const struct evs_fetch *f, u64 offset, const struct ev
 		ret = wait_event_interruptible(*wait, evs_fetch_ready(f, &c, 1));
 	else
 		ret = wait_event_interruptible_timeout(*wait, evs_fetch_ready(f, &c, 1),
-						       msecs_to_jiffies(a->timeout_ms));
+						       evs_time_left(until));
 	if (ret < 0 || READ_ONCE(f->p->dead) || a->min_bytes <= 1)
 		goto out;
 	if (!a->timeout_ms || (a->timeout_ms > 0 && !ret))
@@ -475,6 +484,7 @@ static long evs_ioctl_fetch(struct file *file, void *arg)
 	struct evs_file *f = file->private_data;
 	struct evs_fetch fetch = { .m = evs_file_member(f) };
 	struct evstream_fetch *a = arg;
+	unsigned long until = jiffies + msecs_to_jiffies(max(a->timeout_ms, 0));
 	struct iov_iter to;
 	u64 offset;
 	long ret;
@@ -499,7 +509,7 @@ again:
 		offset = a->offset;
 	}
 	if (wait && a->min_bytes && a->timeout_ms) {
-		ret = evs_fetch_wait(&fetch, offset, a);
+		ret = evs_fetch_wait(&fetch, offset, a, until);
 		if (ret)
 			return ret;
 		/* It has gone, or was moved. */
@@ -1032,12 +1042,13 @@ static long evs_ioctl_assignment(struct file *file, void *arg)
 
 static int evs_acquire_wait(struct evs_file *f, struct evs_member *m, s32 timeout_ms, long *left)
 {
-	wait_queue_head_t *wait = evs_member_wait(m);
+	wait_queue_head_t *wait = &m->group->wait;
 	long ret;
 
 	if (timeout_ms < 0)
-		return wait_event_interruptible(*wait, READ_ONCE(f->topic->dead) ||
-						!READ_ONCE(m->joined) || evs_member_ready(m));
+		return wait_event_interruptible_exclusive(*wait, READ_ONCE(f->topic->dead) ||
+							  !READ_ONCE(m->joined) ||
+							  evs_member_ready(m));
 	ret = wait_event_interruptible_timeout(*wait, READ_ONCE(f->topic->dead) ||
 					       !READ_ONCE(m->joined) || evs_member_ready(m),
 					       *left);
@@ -1047,24 +1058,12 @@ static int evs_acquire_wait(struct evs_file *f, struct evs_member *m, s32 timeou
 	return ret ? 0 : -ETIME;
 }
 
-static long evs_ioctl_acquire(struct file *file, void *arg)
+static int evs_acquire(struct file *file, struct evs_member *m, struct evstream_acquire *a)
 {
+	long left = msecs_to_jiffies(max(a->timeout_ms, 0));
 	struct evs_file *f = file->private_data;
-	struct evs_member *m = evs_file_member(f);
-	struct evstream_acquire *a = arg;
-	long left;
 	int ret;
 
-	a->nr = 0;
-	if (a->flags || a->reserved || a->timeout_ms < -1 || a->len > MAX_RW_COUNT ||
-	    !a->nr_records || a->nr_records > EVSTREAM_APPEND_MAX ||
-	    a->record_size < sizeof(struct evstream_acquired) || a->record_size > PAGE_SIZE)
-		return -EINVAL;
-	if (!m)
-		return -ESTALE;
-	if (!m->group->queue)
-		return -EPROTOTYPE;
-	left = msecs_to_jiffies(max(a->timeout_ms, 0));
 	for (;;) {
 		if (READ_ONCE(f->topic->dead))
 			return -ENODEV;
@@ -1081,6 +1080,26 @@ static long evs_ioctl_acquire(struct file *file, void *arg)
 		else if (ret)
 			return ret;
 	}
+}
+
+static long evs_ioctl_acquire(struct file *file, void *arg)
+{
+	struct evs_member *m = evs_file_member(file->private_data);
+	struct evstream_acquire *a = arg;
+	int ret;
+
+	a->nr = 0;
+	if (a->flags || a->reserved || a->timeout_ms < -1 || a->len > MAX_RW_COUNT ||
+	    !a->nr_records || a->nr_records > EVSTREAM_APPEND_MAX ||
+	    a->record_size < sizeof(struct evstream_acquired) || a->record_size > PAGE_SIZE)
+		return -EINVAL;
+	if (!m)
+		return -ESTALE;
+	if (!m->group->queue)
+		return -EPROTOTYPE;
+	ret = evs_acquire(file, m, a);
+	evs_group_wake_next(m->group);
+	return ret;
 }
 
 union evs_ioctl_arg {

@@ -18,6 +18,7 @@
 #include "group.h"
 #include "netlink.h"
 #include "netlink-gen.h"
+#include "partition.h"
 #include "topic.h"
 
 /* Offsets and times are below it, as those of SEEK. */
@@ -321,15 +322,12 @@ static int evs_nl_parse_seek(struct genl_info *info, u32 *whence, s64 *value)
 /* All partitions, or none: records never become fewer. */
 static int evs_nl_seek_all(struct evs_nl_group *in, u32 whence, s64 value)
 {
-	struct evs_offset_info info;
 	int err = 0;
 	u32 p;
 
-	for (p = 0; p < in->t->partitions && !err && whence == EVSTREAM_SEEK_OFFSET; p++) {
-		err = evs_group_offset(in->g, p, &info);
-		if (!err && (u64)value > info.end_offset)
-			err = -ERANGE;
-	}
+	for (p = 0; p < in->t->partitions && whence == EVSTREAM_SEEK_OFFSET; p++)
+		if ((u64)value > evs_end_offset(in->t->partition[p]))
+			return -ERANGE;
 	for (p = 0; p < in->t->partitions && !err; p++)
 		err = evs_group_seek(in->g, p, whence, value);
 	return err;
@@ -403,6 +401,7 @@ put:
  * @item: id of the member, or the partition
  * @one_topic: no other topic
  * @one_group: no other group
+ * @done: all was shown
  */
 struct evs_nl_walk {
 	u32 topic;
@@ -410,6 +409,7 @@ struct evs_nl_walk {
 	u32 item;
 	bool one_topic;
 	bool one_group;
+	bool done;
 };
 
 static struct evs_nl_walk *evs_nl_walk(struct netlink_callback *cb)
@@ -462,7 +462,7 @@ static void evs_nl_walk_on(struct evs_nl_walk *walk, u32 id)
 /* The group that comes next: evs_nl_put_group() it. False: there is none. */
 static bool evs_nl_walk_next(struct evs_nl_walk *walk, struct evs_nl_group *in)
 {
-	while ((in->t = evs_topic_next(walk->topic))) {
+	while (!walk->done && (in->t = evs_topic_next(walk->topic))) {
 		if (evs_topic_id(in->t) != walk->topic) {
 			if (walk->one_topic)
 				break;
@@ -484,7 +484,7 @@ static bool evs_nl_walk_next(struct evs_nl_walk *walk, struct evs_nl_group *in)
 		walk->topic++;
 		evs_nl_walk_on(walk, 0);
 	}
-	if (in->t)
+	if (!walk->done && in->t)
 		evs_topic_put(in->t);
 	return false;
 }
@@ -500,8 +500,10 @@ static int evs_nl_walk_all(struct sk_buff *skb, struct netlink_callback *cb,
 
 	while (!err && evs_nl_walk_next(walk, &in)) {
 		err = show(skb, cb, &in);
-		if (!err)
+		if (!err) {
+			walk->done = walk->one_group;
 			evs_nl_walk_on(walk, walk->group + 1);
+		}
 		evs_nl_put_group(&in);
 	}
 	return err;

@@ -20,7 +20,7 @@
  * What is given up is settled when it is in the dead-letter topic.  As long as that
  * does not take it (it is full, its disk fails), it stays unsettled and nobody's, and
  * is tried again; where it never will (it was deleted, its segments are smaller than the
- * record), the record is settled without.
+ * record, the record cannot be read any more), the record is settled without.
  *
  * Records of compressed batches cannot be handed out.  As for read(), the partition
  * stands there: who would get nothing else gets %EOPNOTSUPP, until the group is set to
@@ -1053,6 +1053,14 @@ static u32 evs_letter_headers(const struct evs_queue *q, const struct evs_item *
 	return at - from;
 }
 
+/* That will not change, and must not hold up for ever what is behind it. */
+static int evs_letter_never(const struct evs_queue *q, const struct evs_item *e, const char *why)
+{
+	pr_warn_ratelimited("evstream: %s/%u: record %llu was given up, and is no dead letter: %s\n",
+			    q->g->topic->config.name, e->lane->number, e->r.offset, why);
+	return 0;
+}
+
 static int evs_letter_append(struct evs_queue *q, struct evs_topic *t,
 			     struct evs_partition *part, const struct evs_item *e, u8 *buf)
 {
@@ -1074,13 +1082,11 @@ static int evs_letter_append(struct evs_queue *q, struct evs_topic *t,
 	if (!part)
 		part = evs_topic_route(t, src.key, src.key_len, e->lane->number % t->partitions);
 	ret = evs_append_sources(part, &src, 1, EVS_NONBLOCK, &offset);
-	if (ret != -ENODEV && ret != -EMSGSIZE)
-		return ret;
-	/* That will not change, and must not hold up for ever what is behind it. */
-	pr_warn_ratelimited("evstream: %s/%u: record %llu was given up, and %s %s\n",
-			    q->g->topic->config.name, e->lane->number, e->r.offset, t->config.name,
-			    ret == -ENODEV ? "is gone" : "has no segments as large as it");
-	return 0;
+	if (ret == -ENODEV)
+		return evs_letter_never(q, e, "that topic was deleted");
+	if (ret == -EMSGSIZE)
+		return evs_letter_never(q, e, "that topic's segments are too small");
+	return ret;
 }
 
 /* Makes a letter of an item that is busy: 0, also where there is nothing any more. */
@@ -1116,6 +1122,8 @@ static int evs_letter_write(struct evs_queue *q, const struct evs_item *e)
 		ret = evs_letter_append(q, t, part, e, buf);
 	else if (ret == -EPIPE)
 		ret = 0;
+	else if (ret == -EIO)
+		ret = evs_letter_never(q, e, "it cannot be read");
 	kvfree(buf);
 put:
 	evs_topic_put(t);

@@ -1015,6 +1015,21 @@ def test_read_back_from_files():
     eq([(r.value, r.deliveries) for r in b.acquire()], [(v, 2) for v in values_sent])
 
 
+def test_dead_letters_that_cannot_be_read():
+    topic, dead = Durable(d.memory_place(), "-p", "1", "--segment", "64K"), Topic()
+    fd = topic.open()
+    for n in range(100):
+        os.write(fd, b"%d " % n + b"." * 2000)
+    a = QueueMember(topic, dead_letter=dead.open())
+    eq(len(a.acquire()), 100)
+    d.evict(fd)
+    with open(f"{topic.part()}/{topic.logs()[0]}", "r+b", buffering=0) as file:
+        file.seek(1000)
+        file.write(b"damage")
+    a.reject((0, 0, 9))
+    eq((a.position().committed, t.end(dead.open())), (10, 9))
+
+
 def test_attached_again():
     """What was committed counts, and nothing else."""
     topic, dead = Durable(d.memory_place(), "-p", "2"), Topic()

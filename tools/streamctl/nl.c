@@ -119,7 +119,8 @@ static void must_fit(int err)
 /* For nl_call(). */
 struct nl_msg *nl_request(uint8_t cmd, int flags)
 {
-	struct nl_msg *msg = nlmsg_alloc();
+	/* For any word that was given; the kernel says what it thinks of it. */
+	struct nl_msg *msg = nlmsg_alloc_size(1 << 17);
 
 	if (!msg || !genlmsg_put(msg, NL_AUTO_PORT, NL_AUTO_SEQ, 0, 0, flags, cmd,
 				 EVSTREAM_FAMILY_VERSION))
