@@ -735,6 +735,9 @@ static int evs_lane_take(struct evs_taking *t, struct evs_lane *lane, struct evs
 		ret = 1;
 	}
 	evs_queue_unlock(q);
+	/* Before the copy, which can take for as long as the user likes. */
+	if (ret == 1 && !t->nr)
+		evs_group_wake_next(q->g);
 	return ret;
 }
 
