@@ -201,7 +201,7 @@ def test_who_joined():
     found = shown(topic)["member"][0]
     eq((found["pid"], found["uid"], found["comm"]), (child.pid, 65534, "evil\n\x1b[2J"))
     out = must("group", "show", topic.name, "g")
-    ok(b"\x1b" not in out and b"evil\\012\\033[2J" in out, f"no control characters: {out}")
+    ok(b"\x1b" not in out and b"evil\\x0a\\x1b[2J" in out, f"no control characters: {out}")
     child.tell()
     eq(child.wait(), 0)
     eq(shown(topic)["member"], [])
@@ -407,6 +407,10 @@ def test_names():
     names = [b"with blanks", "gr\u00fc\u00dfe".encode(), b'"quoted"', b"a\\b", b"x" * 249, b"-dash", b"\xff\xfe"]
     for name in names:
         Member(topic, name).leave()
+    Member(topic, b"\xc2\x9b2J").leave()
+    out = must("group", "list", topic.name)
+    ok(b"\\xc2\\x9b2J" in out and b"\\xff\\xfe" in out and "gr\u00fc\u00dfe".encode() in out, f"{out}")
+    must("group", "delete", topic.name, b"\xc2\x9b2J".decode())
     found = [x["name"] for x in listed()]
     eq(found[:-1], [name.decode() for name in names[:-1]])
     for name in names:
@@ -989,6 +993,12 @@ def test_consume_compressed_batches():
     eq((status, out), (2, b"one\ntwo\n"))
     ok(b"3 records not shown" in err and b"1 to 3" in err, f"{err}")
     eq(committed(topic), [5])
+    # A queue cannot hand them out.
+    status, out, err = streamctl("consume", topic.name, "-g", "q", "--queue", "-e")
+    eq((status, out), (2, b"one\n"))
+    ok(b"group seek" in err, f"{err}")
+    must("group", "seek", topic.name, "q", "--to-offset", "4")
+    eq(must("consume", topic.name, "-g", "q", "--queue", "-e"), b"two\n")
 
 
 def test_consume_large_batches():

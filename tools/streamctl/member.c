@@ -205,6 +205,8 @@ static int member_error(const struct member *run, int err)
 
 	if (err == ENODEV)
 		reason = "the topic was deleted";
+	else if (err == EOPNOTSUPP)
+		reason = "compressed records are no queue's: go behind them with 'group seek'";
 	snprintf(what, sizeof(what), "group '%s' of '%s'", run->m->group, run->c->topic);
 	return print_error(err, reason, NULL, what);
 }

@@ -28,14 +28,34 @@ static const char *enum_name(const struct field *f, uint64_t value)
 	return NULL;
 }
 
+/* Bytes of the character at @s, 0: it is none that can be printed. */
+static size_t printable(const char *s)
+{
+	unsigned char c = (unsigned char)*s;
+	size_t n;
+
+	if (c < 0x80)
+		return !iscntrl(c);
+	for (n = 2; n <= 4; n++)
+		if (utf8_valid(s, n))
+			/* Terminals have controls there, too. */
+			return c == 0xc2 && (unsigned char)s[1] < 0xa0 ? 0 : n;
+	return 0;
+}
+
 /* What others have named is not to move a terminal's cursor. */
 static void print_name(struct buf *out, const char *s)
 {
-	for (; *s; s++) {
-		if (iscntrl((unsigned char)*s))
-			buf_printf(out, "\\%03o", (unsigned char)*s);
-		else
-			buf_putc(out, *s);
+	size_t n;
+
+	for (; *s; s += n) {
+		n = printable(s);
+		if (n) {
+			buf_add(out, s, n);
+			continue;
+		}
+		buf_printf(out, "\\x%02x", (unsigned char)*s);
+		n = 1;
 	}
 }
 
