@@ -583,7 +583,7 @@ def test_disk_fails_while_it_is_written():
     topic = big(disk)
     name = f"g{PADDING}"
     floor = 0
-    for round_ in range(4):
+    for round_ in range(3):
         m = Member(topic, name, flags=g.JOIN_EXISTING if round_ else 0)
 
         def work(peer, m=m, floor=floor):
@@ -600,7 +600,7 @@ def test_disk_fails_while_it_is_written():
         child = Child(work, keep=[m])
         synced = floor - floor % 8
         # More than once all is written anew meanwhile.
-        for _ in range(random.randrange(20, 120)):
+        for _ in range(random.randrange(10, 80)):
             eq(child.hear(), b".")
             synced += 8
         disk.become("flakey")

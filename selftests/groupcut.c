@@ -18,6 +18,8 @@
  * @ret: of the call
  * @got: of FETCH: bytes
  * @tid: who calls
+ * @thread: likewise
+ * @uffd: gives the page
  */
 struct stuck {
 	int fd;
@@ -26,7 +28,9 @@ struct stuck {
 	char *buf;
 	long long ret;
 	uint32_t got;
-	_Atomic pid_t tid;
+	atomic_int tid;
+	pthread_t thread;
+	int uffd;
 };
 
 static void *stuck_call(void *arg)
@@ -84,16 +88,16 @@ static struct evstream_position position(int fd, uint32_t partition)
 {
 	struct evstream_position pos = { .partition = partition };
 
-	if (ioctl(fd, EVSTREAM_IOC_POSITION, &pos))
-		pos.offset = pos.committed = -errno;
+	if (ioctl(fd, EVSTREAM_IOC_POSITION, &pos)) {
+		pos.offset = -errno;
+		pos.committed = -errno;
+	}
 	return pos;
 }
 
 FIXTURE(cut) {
 	struct evt_topic topic;
-	int uffd, to[2];
-	char *page, *given;
-	pthread_t thread;
+	int to[2];
 	struct stuck s;
 };
 
@@ -123,15 +127,15 @@ FIXTURE_SETUP(cut)
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 
-	self->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (self->uffd < 0)
+	self->s.uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (self->s.uffd < 0)
 		SKIP(return, "no userfaultfd");
-	self->page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	self->given = calloc(1, PAGE);
-	reg.range.start = (uintptr_t)self->page;
+	self->s.buf = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reg.range.start = (uintptr_t)self->s.buf;
 	reg.range.len = PAGE;
-	ASSERT_EQ(0, ioctl(self->uffd, UFFDIO_API, &api));
-	ASSERT_EQ(0, ioctl(self->uffd, UFFDIO_REGISTER, &reg));
+	ASSERT_EQ(0, ioctl(self->s.uffd, UFFDIO_API, &api));
+	ASSERT_EQ(0, ioctl(self->s.uffd, UFFDIO_REGISTER, &reg));
 	ASSERT_EQ(0, evt_create(&self->topic, "-p 2"));
 	self->to[0] = evt_open(&self->topic, 0, O_WRONLY);
 	self->to[1] = evt_open(&self->topic, 1, O_WRONLY);
@@ -146,23 +150,25 @@ FIXTURE_TEARDOWN(cut)
 }
 
 /* Partition 0's first record is being read, and its page is missing. */
-static bool get_stuck(FIXTURE_DATA(cut) *self, const FIXTURE_VARIANT(cut) *variant, int fd)
+static bool get_stuck(struct stuck *s, int fd, bool fetch)
 {
 	struct uffd_msg msg;
 
-	self->s = (struct stuck){ .fd = fd, .fetch = variant->fetch, .buf = self->page };
-	if (pthread_create(&self->thread, NULL, stuck_call, &self->s))
+	s->fd = fd;
+	s->fetch = fetch;
+	if (pthread_create(&s->thread, NULL, stuck_call, s))
 		return false;
-	return read(self->uffd, &msg, sizeof(msg)) == sizeof(msg) &&
+	return read(s->uffd, &msg, sizeof(msg)) == sizeof(msg) &&
 	       msg.event == UFFD_EVENT_PAGEFAULT;
 }
 
-static void let_go(FIXTURE_DATA(cut) *self)
+static void let_go(struct stuck *s)
 {
-	struct uffdio_copy copy = { .dst = (uintptr_t)self->page, .len = PAGE,
-				    .src = (uintptr_t)self->given };
+	static const char given[PAGE];
+	struct uffdio_copy copy = { .dst = (uintptr_t)s->buf, .len = PAGE,
+				    .src = (uintptr_t)given };
 
-	ioctl(self->uffd, UFFDIO_COPY, &copy);
+	ioctl(s->uffd, UFFDIO_COPY, &copy);
 }
 
 TEST_F_TIMEOUT(cut, its_partition_goes, EVW_PATIENCE)
@@ -173,23 +179,23 @@ TEST_F_TIMEOUT(cut, its_partition_goes, EVW_PATIENCE)
 
 	a = member(&self->topic, O_RDWR, variant->flags, NULL);
 	ASSERT_LE(0, a);
-	ASSERT_TRUE(get_stuck(self, variant, a));
+	ASSERT_TRUE(get_stuck(&self->s, a, variant->fetch));
 	/* Nothing was served of it: it goes at once, and the call is no longer its owner's. */
 	b = member(&self->topic, O_RDWR | O_NONBLOCK, 0, &zero);
 	ASSERT_LE(0, b);
 	EXPECT_EQ(1, owned(b, NULL));
-	let_go(self);
+	let_go(&self->s);
 	if (!variant->fetch) {
 		/* It goes on with what it has, and there is nothing. */
 		ASSERT_TRUE(evt_sleeps_in(self->s.tid, __NR_read));
 		EXPECT_EQ(5, write(self->to[1], "other", 5));
 	}
-	pthread_join(self->thread, NULL);
+	pthread_join(self->s.thread, NULL);
 	if (variant->fetch) {
 		EXPECT_EQ(-ESTALE, self->s.ret);
 	} else {
 		EXPECT_EQ(5, self->s.ret);
-		EXPECT_EQ(0, memcmp(self->page, "other", 5));
+		EXPECT_EQ(0, memcmp(self->s.buf, "other", 5));
 	}
 	EXPECT_EQ(0, position(b, 0).committed);
 	EXPECT_EQ(3, read(b, buf, sizeof(buf)));
@@ -207,13 +213,13 @@ TEST_F_TIMEOUT(cut, its_partition_comes_back, EVW_PATIENCE)
 
 	a = member(&self->topic, O_RDWR, variant->flags, NULL);
 	ASSERT_LE(0, a);
-	ASSERT_TRUE(get_stuck(self, variant, a));
+	ASSERT_TRUE(get_stuck(&self->s, a, variant->fetch));
 	b = member(&self->topic, O_RDWR | O_NONBLOCK, 0, &zero);
 	ASSERT_LE(0, b);
 	close(b);
 	EXPECT_EQ(a, position(a, 0).owner ? a : -1);
-	let_go(self);
-	pthread_join(self->thread, NULL);
+	let_go(&self->s);
+	pthread_join(self->s.thread, NULL);
 	if (variant->fetch) {
 		EXPECT_EQ(-ESTALE, self->s.ret);
 		EXPECT_EQ(0, position(a, 0).offset);
@@ -221,7 +227,7 @@ TEST_F_TIMEOUT(cut, its_partition_comes_back, EVW_PATIENCE)
 	} else {
 		/* Served once, in the new generation. */
 		EXPECT_EQ(3, self->s.ret);
-		EXPECT_EQ(0, memcmp(self->page, "one", 3));
+		EXPECT_EQ(0, memcmp(self->s.buf, "one", 3));
 		EXPECT_EQ(1, position(a, 0).offset);
 		EXPECT_EQ(variant->flags ? 1 : 0, position(a, 0).committed);
 	}
@@ -242,16 +248,16 @@ TEST_F_TIMEOUT(cut, its_partition_is_asked_for, EVW_PATIENCE)
 		EXPECT_EQ(3, read(a, buf, sizeof(buf)));
 		EXPECT_STREQ("one", buf);
 	}
-	ASSERT_TRUE(get_stuck(self, variant, a));
+	ASSERT_TRUE(get_stuck(&self->s, a, variant->fetch));
 	b = member(&self->topic, O_RDWR | O_NONBLOCK, 0, &zero);
 	ASSERT_LE(0, b);
 	owned(a, &asked);
 	EXPECT_EQ(variant->flags ? 0 : 1, asked);
-	let_go(self);
+	let_go(&self->s);
 	if (variant->flags) {
 		if (!variant->fetch)
 			EXPECT_EQ(5, write(self->to[1], "other", 5));
-		pthread_join(self->thread, NULL);
+		pthread_join(self->s.thread, NULL);
 		EXPECT_EQ(0, position(b, 0).committed);
 	} else {
 		/* What was on its way is served: by its owner, once, or by the next one. */
@@ -260,7 +266,7 @@ TEST_F_TIMEOUT(cut, its_partition_is_asked_for, EVW_PATIENCE)
 
 		if (!variant->fetch)
 			EXPECT_EQ(5, write(self->to[1], "other", 5));
-		pthread_join(self->thread, NULL);
+		pthread_join(self->s.thread, NULL);
 		at = position(b, 0).offset;
 		EXPECT_TRUE(at == 1 || at == 2);
 		EXPECT_EQ(at == 2 ? (variant->fetch ? 0 : 3) : (variant->fetch ? -ESTALE : 5),
