@@ -1284,14 +1284,14 @@ TEST_F_TIMEOUT(torture, all_at_once, 100000)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	seed = setting("EVSTREAM_SEED", now.tv_sec);
-	seconds = setting("EVSTREAM_SECONDS", 16);
-	for (i = 0; i * 8 < seconds; i++, seed++) {
+	seconds = setting("EVSTREAM_SECONDS", 12);
+	for (i = 0; i * 6 < seconds; i++, seed++) {
 		struct torture *t = torture_new(seed);
 		char said[300];
 		const char *why;
 
 		TH_LOG("EVSTREAM_SEED=%llu", (unsigned long long)seed);
-		why = epoch(t, i % 2, 7000, said, sizeof(said));
+		why = epoch(t, i % 2, 5000, said, sizeof(said));
 		TH_LOG("%s", said);
 		ASSERT_EQ(NULL, why)
 			TH_LOG("%s", why);
