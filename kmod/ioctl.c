@@ -874,6 +874,13 @@ static bool evs_commit_sync(const struct file *file, u32 flags)
 	return (flags & EVSTREAM_COMMIT_SYNC) || (file->f_flags & O_DSYNC);
 }
 
+static bool evs_entries_ok(u32 flags, u32 nr, u32 most, u32 size, u32 least)
+{
+	if ((flags & ~EVSTREAM_COMMIT_SYNC) || nr > most)
+		return false;
+	return !nr || (size >= least && size <= PAGE_SIZE);
+}
+
 /* Where nothing is named: all that was served. */
 static int evs_commit_all(struct evs_member *m, u32 *committed)
 {
@@ -949,10 +956,8 @@ static long evs_ioctl_commit(struct file *file, void *arg)
 	int ret, err;
 
 	a->committed = 0;
-	if ((a->flags & ~EVSTREAM_COMMIT_SYNC) || a->nr_entries > EVSTREAM_PARTITIONS_MAX)
-		return -EINVAL;
-	if (a->nr_entries && (a->entry_size < sizeof(struct evstream_commit_entry) ||
-			      a->entry_size > PAGE_SIZE))
+	if (!evs_entries_ok(a->flags, a->nr_entries, EVSTREAM_PARTITIONS_MAX, a->entry_size,
+			    sizeof(struct evstream_commit_entry)))
 		return -EINVAL;
 	if (!m)
 		return -ESTALE;
@@ -976,10 +981,8 @@ static long evs_ioctl_ack(struct file *file, void *arg)
 	int ret, err;
 
 	a->settled = 0;
-	if ((a->flags & ~EVSTREAM_COMMIT_SYNC) || a->nr_entries > EVSTREAM_IN_FLIGHT_MAX)
-		return -EINVAL;
-	if (a->nr_entries && (a->entry_size < sizeof(struct evstream_ack_entry) ||
-			      a->entry_size > PAGE_SIZE))
+	if (!evs_entries_ok(a->flags, a->nr_entries, EVSTREAM_IN_FLIGHT_MAX, a->entry_size,
+			    sizeof(struct evstream_ack_entry)))
 		return -EINVAL;
 	if (!m || !READ_ONCE(m->joined))
 		return -ESTALE;

@@ -11,7 +11,7 @@ import os
 import random
 
 import evstest as t
-from evstest import Topic, eq, fails, kafka, ok
+from evstest import Topic, eq, fails, kafka, ok, parameter
 
 T0 = 1_700_000_000_000
 
@@ -332,23 +332,9 @@ def test_errors_in_json():
             ok(error.get("errno") or error.get("reason"), f"and what the kernel said: {error}")
 
 
-@contextlib.contextmanager
-def ceiling(name, value):
-    path = f"/sys/module/evstream/parameters/{name}"
-    with open(path, encoding="ascii") as file:
-        before = file.read()
-    with open(path, "w", encoding="ascii") as file:
-        file.write(str(value))
-    try:
-        yield
-    finally:
-        with open(path, "w", encoding="ascii") as file:
-            file.write(before)
-
-
 def test_ceiling_of_topics():
     keep = [Topic(), Topic()]
-    with ceiling("max_topics", 2):
+    with parameter("max_topics", 2):
         ok("max_topics" in refused("topic", "create", "third"), "which ceiling it was")
         keep[0].delete()
         Topic(name="third")
@@ -357,16 +343,16 @@ def test_ceiling_of_topics():
 
 def test_ceiling_of_partitions():
     Topic("-p", "3")
-    with ceiling("max_partitions", 5):
+    with parameter("max_partitions", 5):
         ok("max_partitions" in refused("topic", "create", "x", "-p", "3"), "which ceiling it was")
         Topic("-p", "2")
         refused("topic", "create", "x", "-p", "1")
-    with ceiling("max_partitions", 0):
+    with parameter("max_partitions", 0):
         refused("topic", "create", "x", "-p", "1")
 
 
 def test_ceiling_of_bytes():
-    with ceiling("max_bytes", 1 << 20):
+    with parameter("max_bytes", 1 << 20):
         topic = Topic("--segment", "64K", "--ring", "8M", "--full", "block")
         fd = topic.open(0, os.O_RDWR | os.O_NONBLOCK)
         for _ in range(400):

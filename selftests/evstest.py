@@ -450,6 +450,34 @@ def wait_for(condition, what):
         time.sleep(0.02)
 
 
+@contextlib.contextmanager
+def parameter(name, value):
+    """A parameter of the module is another for a while."""
+    path = f"/sys/module/evstream/parameters/{name}"
+    with open(path, encoding="ascii") as file:
+        before = file.read()
+    with open(path, "w", encoding="ascii") as file:
+        file.write(str(value))
+    try:
+        yield
+    finally:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(before)
+
+
+@contextlib.contextmanager
+def running(*args, stdin=subprocess.PIPE):
+    """streamctl in the background, killed in the end."""
+    process = subprocess.Popen(["streamctl", *map(str, args)], stdin=stdin,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.communicate()
+
+
 def listening(pid):
     """Wait until a process' netlink socket is in a multicast group."""
 

@@ -18,10 +18,9 @@ import evgroup as g
 import evstest as t
 from evdisk import MIB, Disk, Durable
 from evgroup import Child, Member
-from evstest import Failed, Topic, eq, fails, kafka, must, ok, wait_for
+from evstest import Failed, Topic, eq, fails, kafka, must, ok, parameter, wait_for
 
 DIR = "evstream.offsets"
-PARAMETERS = "/sys/module/evstream/parameters"
 GROWTH = 4 * MIB
 MS = 1_700_000_000_000
 
@@ -201,18 +200,6 @@ def snatch(topic):
     os.rename(copy, topic.dir)
     topic.fds.clear()
     topic.attach()
-
-
-@contextlib.contextmanager
-def parameter(name, value):
-    with open(f"{PARAMETERS}/{name}", "r+", encoding="ascii") as file:
-        before = file.read().strip()
-        file.write(str(value))
-    try:
-        yield
-    finally:
-        with open(f"{PARAMETERS}/{name}", "w", encoding="ascii") as file:
-            file.write(before)
 
 
 def expire(topic, *groups):

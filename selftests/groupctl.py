@@ -17,7 +17,7 @@ import time
 import evgroup as g
 import evstest as t
 from evgroup import Member
-from evstest import Topic, eq, must, ok, streamctl
+from evstest import Topic, eq, must, ok, running, streamctl
 from netlink import DUMP, NESTED, REQUEST, Netlink, attr, refused, text, u32, u64
 
 GROUP_GET, GROUP_DEL, GROUP_SEEK, MEMBER_GET, OFFSET_GET = range(12, 17)
@@ -69,19 +69,6 @@ def refusal(*args, attribute=None, code=None, plain=False):
         eq((status, out), (2, b""), str(args))
         ok(error["reason"].encode() in err, f"{args}: it says why: {err}")
     return error["reason"]
-
-
-@contextlib.contextmanager
-def running(*args):
-    """streamctl in the background, killed in the end."""
-    process = subprocess.Popen(["streamctl", *map(str, args)], stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        process.communicate()
 
 
 def members(topic, count, group="g"):

@@ -11,22 +11,7 @@ import threading
 import evgroup as g
 import evstest as t
 from evgroup import Member
-from evstest import Topic, eq, fails, ok, wait_for
-
-PARAMETERS = "/sys/module/evstream/parameters/"
-
-
-@contextlib.contextmanager
-def parameter(name, value):
-    with open(PARAMETERS + name, encoding="ascii") as file:
-        old = file.read().strip()
-    with open(PARAMETERS + name, "w", encoding="ascii") as file:
-        file.write(str(value))
-    try:
-        yield
-    finally:
-        with open(PARAMETERS + name, "w", encoding="ascii") as file:
-            file.write(old)
+from evstest import Topic, eq, fails, ok, parameter, wait_for
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import time
 import evgroup as g
 import evstest as t
 from evgroup import Child, Member
-from evstest import Failed, Topic, eq, fails, kafka, ok, wait_for
+from evstest import Failed, Topic, eq, fails, kafka, ok, parameter, wait_for
 
 T0 = 1_700_000_000_000
 BLOCKING = os.O_RDWR
@@ -1386,20 +1386,6 @@ def test_fetch_that_waits_for_what_goes():
 
 
 # ---------------------------------------------------------------------- expiry
-
-
-@contextlib.contextmanager
-def parameter(name, value):
-    path = f"/sys/module/evstream/parameters/{name}"
-    with open(path, encoding="ascii") as file:
-        old = file.read().strip()
-    with open(path, "w", encoding="ascii") as file:
-        file.write(str(value))
-    try:
-        yield
-    finally:
-        with open(path, "w", encoding="ascii") as file:
-            file.write(old)
 
 
 def test_empty_groups_expire():

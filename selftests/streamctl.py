@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The tool: exit codes, JSON, produce and consume, monitor, the manual's examples."""
 import base64
-import contextlib
 import json
 import os
 import signal
@@ -10,7 +9,7 @@ import subprocess
 import time
 
 import evstest as t
-from evstest import Topic, eq, kafka, listening, must, ok, streamctl
+from evstest import Topic, eq, kafka, listening, must, ok, running, streamctl
 
 
 def produced(topic, lines, *args):
@@ -279,19 +278,6 @@ def test_trim():
     eq([t.stat(topic.open("any"), p).start_offset for p in range(2)], [4, 4])
     status, _, err = streamctl("topic", "trim", topic.name, "-p", "0", "5")
     ok(status == 2 and err, "beyond the end")
-
-
-@contextlib.contextmanager
-def running(*args):
-    """streamctl in the background, killed in the end."""
-    process = subprocess.Popen(["streamctl", *args], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        process.communicate()
 
 
 def test_consume_follows():
