@@ -302,6 +302,7 @@ OPTIONS = {
     "verify": ("--deep-iteration", "--verify-index-only"),
     "sanity": ("--index-sanity-check",),
     "plain": (),
+    "offsets": ("--offsets-decoder",),
 }
 
 
@@ -331,6 +332,26 @@ class Dump:
         missing = set(files) - set(self.of)
         if missing:
             raise Problem(f"DumpLogSegments says nothing of {sorted(missing)}")
+
+
+OFFSET = re.compile(r"^\| offset: .* key: (\{.*?\}\}) payload: (.*)$", re.M)
+
+
+def committed(path, topic):
+    """What groups have committed in a topic, by a log of offsets: {group: offsets}."""
+    logs = [os.path.join(path, n) for n in sorted(os.listdir(path)) if n.endswith(".log")]
+    dump, found = Dump("offsets", logs), {}
+    for log in logs:
+        lines = OFFSET.findall(dump.of[log])
+        if not lines:
+            raise Problem(f"no offsets in a dump: {dump.of[log][:500]!r}")
+        for key, payload in lines:
+            key = json.loads(key)["data"]
+            if key["topic"] != topic:
+                raise Problem(f"an offset of another topic: {key}")
+            value = json.loads(payload)["data"]["offset"] if payload.startswith("{") else None
+            found.setdefault(key["group"], {})[key["partition"]] = value
+    return {group: [of[p] for p in sorted(of)] for group, of in found.items()}
 
 
 def printed(batch, record):
