@@ -441,17 +441,18 @@ int evs_durable_checkpoint(struct evs_durable *d)
 	return ret;
 }
 
+/* A segment's files.  The log last: what is left is found by it, and removed another time. */
+static const char *const evs_endings[] = {
+	EVS_FILE_SNAPSHOT, EVS_FILE_TIMEINDEX, EVS_FILE_INDEX, EVS_FILE_LOG,
+};
+
 static void evs_remove_segment(struct evs_durable *d, const struct evs_segment *s)
 {
-	static const char *const endings[] = {
-		EVS_FILE_SNAPSHOT, EVS_FILE_TIMEINDEX, EVS_FILE_INDEX, EVS_FILE_LOG,
-	};
 	char name[EVS_FILE_NAME];
 	u32 i;
 
-	/* The log last: what is left is found by it, and removed another time. */
-	for (i = 0; i < ARRAY_SIZE(endings); i++) {
-		evs_file_name(name, s->offset, endings[i]);
+	for (i = 0; i < ARRAY_SIZE(evs_endings); i++) {
+		evs_file_name(name, s->offset, evs_endings[i]);
 		evs_store_remove(&d->store, name);
 	}
 }
@@ -1273,9 +1274,6 @@ void evs_durable_start(struct evs_partition *p)
 
 static void evs_remove_all(struct evs_durable *d)
 {
-	static const char *const endings[] = {
-		EVS_FILE_SNAPSHOT, EVS_FILE_TIMEINDEX, EVS_FILE_INDEX, EVS_FILE_LOG,
-	};
 	static const char *const names[] = {
 		EVS_FILE_CHECKPOINT, EVS_FILE_EPOCHS, EVS_FILE_METADATA,
 	};
@@ -1283,11 +1281,11 @@ static void evs_remove_all(struct evs_durable *d)
 	u64 *base;
 	u32 i, k, nr;
 
-	for (i = 0; i < ARRAY_SIZE(endings); i++) {
-		if (evs_store_list(&d->store, endings[i], &base, &nr))
+	for (i = 0; i < ARRAY_SIZE(evs_endings); i++) {
+		if (evs_store_list(&d->store, evs_endings[i], &base, &nr))
 			continue;
 		for (k = 0; k < nr; k++) {
-			evs_file_name(name, base[k], endings[i]);
+			evs_file_name(name, base[k], evs_endings[i]);
 			evs_store_remove(&d->store, name);
 			cond_resched();
 		}

@@ -94,11 +94,6 @@ static void evs_member_tell(struct evs_member *m)
 	wake_up_interruptible_poll(m->wait, EPOLLPRI | EPOLLIN | EPOLLRDNORM);
 }
 
-static void evs_group_lock(struct evs_group *g)
-{
-	mutex_lock(&g->lock);
-}
-
 /* Members whose files are polled for writing, too, are told here: see evs_poll(). */
 static void evs_group_unlock(struct evs_group *g)
 {
@@ -391,7 +386,7 @@ static void evs_group_timer(struct work_struct *work)
 	unsigned long now, next;
 	u32 p;
 
-	evs_group_lock(g);
+	mutex_lock(&g->lock);
 	if (g->dead)
 		goto out;
 	next = evs_group_look_idle(g);
@@ -573,7 +568,7 @@ static struct evs_group *evs_group_register(struct evs_topic *t, struct evs_grou
 	if (!ret && !old) {
 		kref_get(&g->ref);
 		evs_group_add(groups, g);
-		evs_group_lock(g);
+		mutex_lock(&g->lock);
 		evs_group_tell(g, NULL, EVS_GROUP_NEW);
 		evs_group_unlock(g);
 	}
@@ -655,7 +650,7 @@ static int evs_group_take(struct evs_groups *groups, struct evs_group *g, u64 ex
 	int ret = 0;
 
 	lockdep_assert_held(&groups->lock);
-	evs_group_lock(g);
+	mutex_lock(&g->lock);
 	if (g->dead)
 		ret = -ENOENT;
 	else if (g->nr_members || (expired && evs_group_expires(g) > expired))
@@ -776,7 +771,7 @@ void evs_groups_kill(struct evs_topic *t)
 	mutex_lock(&t->groups.lock);
 	WRITE_ONCE(t->groups.dead, true);
 	hash_for_each(t->groups.by_name, i, g, hash) {
-		evs_group_lock(g);
+		mutex_lock(&g->lock);
 		/* What is committed before this is seen by the last write of the offsets. */
 		WRITE_ONCE(g->dead, true);
 		list_for_each_entry(m, &g->members, node)
@@ -1022,7 +1017,7 @@ static int evs_group_enter(struct evs_group *g, struct evs_member *m, const stru
 {
 	int ret;
 
-	evs_group_lock(g);
+	mutex_lock(&g->lock);
 	ret = -EAGAIN;
 	if (g->dead)
 		goto unlock;
@@ -1172,7 +1167,7 @@ int evs_member_leave(struct evs_member *m)
 	bool empty;
 	u32 p;
 
-	evs_group_lock(g);
+	mutex_lock(&g->lock);
 	if (!m->joined) {
 		evs_group_unlock(g);
 		return -ESTALE;
@@ -1221,7 +1216,7 @@ void evs_member_enter(struct evs_member *m)
 	smp_mb__after_atomic();
 	if (likely(!READ_ONCE(m->idle)))
 		return;
-	evs_group_lock(g);
+	mutex_lock(&g->lock);
 	if (m->idle && m->joined) {
 		WRITE_ONCE(m->idle, false);
 		WRITE_ONCE(m->active, jiffies);
@@ -1295,7 +1290,12 @@ bool evs_slot_begin(struct evs_member *m, u32 partition, u64 *position, u32 *epo
 	return ok;
 }
 
-static void evs_slot_set(struct evs_slot *s, u64 offset)
+/**
+ * evs_slot_set() - set a group's offset; it is to be written
+ * @s: the slot, locked
+ * @offset: the offset
+ */
+void evs_slot_set(struct evs_slot *s, u64 offset)
 {
 	lockdep_assert_held(&s->lock);
 	WRITE_ONCE(s->committed, offset);
@@ -1308,6 +1308,33 @@ static void evs_slot_auto(struct evs_member *m, u32 partition, u64 old, u64 new)
 {
 	evs_offsets_later(m->group->topic);
 	evs_slot_left(m->group->topic, partition, old, new);
+}
+
+/*
+ * A member is served up to @next, and its position with it, where it @moves. Where
+ * it commits on read, that is committed: without a move only what is ahead.
+ */
+static bool evs_slot_serve(struct evs_member *m, u32 partition, u32 epoch, u64 next,
+			   bool moves, bool served)
+{
+	struct evs_slot *s = &m->group->slot[partition];
+	bool ok, commit;
+	u64 old;
+
+	spin_lock(&s->lock);
+	ok = s->owner == m && s->epoch == epoch && !READ_ONCE(m->group->dead);
+	old = s->committed;
+	commit = ok && (m->flags & EVSTREAM_JOIN_AUTO) && (moves ? next != old : next > old);
+	if (ok && moves)
+		WRITE_ONCE(s->position, next);
+	if (ok && served)
+		WRITE_ONCE(s->served, max(s->served, next));
+	if (commit)
+		evs_slot_set(s, next);
+	spin_unlock(&s->lock);
+	if (commit)
+		evs_slot_auto(m, partition, old, next);
+	return ok;
 }
 
 /**
@@ -1324,24 +1351,7 @@ static void evs_slot_auto(struct evs_member *m, u32 partition, u64 old, u64 new)
  */
 bool evs_slot_end(struct evs_member *m, u32 partition, u32 epoch, u64 position, bool served)
 {
-	struct evs_slot *s = &m->group->slot[partition];
-	bool ok, commit;
-	u64 old;
-
-	spin_lock(&s->lock);
-	ok = s->owner == m && s->epoch == epoch && !READ_ONCE(m->group->dead);
-	commit = ok && (m->flags & EVSTREAM_JOIN_AUTO) && position != s->committed;
-	if (ok)
-		WRITE_ONCE(s->position, position);
-	if (ok && served)
-		WRITE_ONCE(s->served, max(s->served, position));
-	old = s->committed;
-	if (commit)
-		evs_slot_set(s, position);
-	spin_unlock(&s->lock);
-	if (commit)
-		evs_slot_auto(m, partition, old, position);
-	return ok;
+	return evs_slot_serve(m, partition, epoch, position, true, served);
 }
 
 /**
@@ -1355,22 +1365,7 @@ bool evs_slot_end(struct evs_member *m, u32 partition, u32 epoch, u64 position, 
  */
 bool evs_slot_served(struct evs_member *m, u32 partition, u32 epoch, u64 next)
 {
-	struct evs_slot *s = &m->group->slot[partition];
-	bool ok, commit;
-	u64 old;
-
-	spin_lock(&s->lock);
-	ok = s->owner == m && s->epoch == epoch && !READ_ONCE(m->group->dead);
-	commit = ok && (m->flags & EVSTREAM_JOIN_AUTO) && next > s->committed;
-	if (ok)
-		WRITE_ONCE(s->served, max(s->served, next));
-	old = s->committed;
-	if (commit)
-		evs_slot_set(s, next);
-	spin_unlock(&s->lock);
-	if (commit)
-		evs_slot_auto(m, partition, old, next);
-	return ok;
+	return evs_slot_serve(m, partition, epoch, next, false, true);
 }
 
 /**
@@ -1457,7 +1452,7 @@ int evs_slot_commit(struct evs_member *m, u32 partition, u32 generation, s64 off
 	if (ret)
 		return ret;
 	if (moves) {
-		evs_group_lock(g);
+		mutex_lock(&g->lock);
 		/* Unless somebody else has seen to it, or it need not go any more. */
 		if (s->owner == m && s->revoking) {
 			g->generation++;
@@ -1483,7 +1478,7 @@ int evs_member_assignment(struct evs_member *m, struct evstream_assignment *a,
 	struct evs_group *g = m->group;
 	u32 p, nr = 0;
 
-	evs_group_lock(g);
+	mutex_lock(&g->lock);
 	if (!m->joined) {
 		evs_group_unlock(g);
 		return -ESTALE;
@@ -1563,7 +1558,7 @@ int evs_member_position(struct evs_member *m, struct evstream_position *pos)
  */
 void evs_group_info(struct evs_group *g, struct evs_group_info *info)
 {
-	evs_group_lock(g);
+	mutex_lock(&g->lock);
 	*info = (struct evs_group_info){
 		.id = g->id,
 		.queue = g->queue,
@@ -1591,7 +1586,7 @@ bool evs_group_member(struct evs_group *g, u32 id, struct evs_member_info *info)
 	struct evs_member *m;
 	bool found = false;
 
-	evs_group_lock(g);
+	mutex_lock(&g->lock);
 	/* In the order of their numbers. */
 	list_for_each_entry(m, &g->members, node) {
 		if (m->id < id)
@@ -1658,7 +1653,7 @@ int evs_group_offset(struct evs_group *g, u32 partition, struct evs_offset_info 
 		return -ENXIO;
 	p = evs_group_part(g, partition);
 	s = &g->slot[partition];
-	evs_group_lock(g);
+	mutex_lock(&g->lock);
 	spin_lock(&s->lock);
 	*info = (struct evs_offset_info){
 		.owner = s->owner ? s->owner->id : 0,
@@ -1706,7 +1701,7 @@ int evs_group_seek(struct evs_group *g, u32 partition, u32 whence, s64 value)
 	if (ret)
 		return ret;
 	s = &g->slot[partition];
-	evs_group_lock(g);
+	mutex_lock(&g->lock);
 	if (g->dead) {
 		evs_group_unlock(g);
 		return -ENODEV;

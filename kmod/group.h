@@ -282,6 +282,7 @@ int evs_slot_seek(struct evs_member *m, u32 partition, u64 offset);
 int evs_slot_commit(struct evs_member *m, u32 partition, u32 generation, s64 offset);
 int evs_member_assignment(struct evs_member *m, struct evstream_assignment *a,
 			  struct evstream_assigned *assigned);
+void evs_slot_set(struct evs_slot *s, u64 offset);
 void evs_slot_released(struct evs_topic *t, u32 partition);
 int evs_member_position(struct evs_member *m, struct evstream_position *pos);
 

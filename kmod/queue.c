@@ -27,7 +27,6 @@
  * a record behind it.  So with what cannot be read from a disk, and %EIO.
  */
 #include <linux/jiffies.h>
-#include <linux/ktime.h>
 #include <linux/poll.h>
 #include <linux/random.h>
 #include <linux/rbtree.h>
@@ -480,9 +479,7 @@ static void evs_lane_commit(struct evs_queue *q, struct evs_lane *lane)
 	spin_lock(&s->lock);
 	/* Else it was set by force, and evs_queue_moved() is to come. */
 	if (s->committed == lane->committed) {
-		WRITE_ONCE(s->committed, offset);
-		s->committed_ms = ktime_to_ms(ktime_get_real());
-		s->dirty = true;
+		evs_slot_set(s, offset);
 		WRITE_ONCE(lane->settled, 1);
 		/* Pairs with the xchg() in evs_queue_committed(). */
 		smp_store_release(&q->settled, 1);

@@ -421,21 +421,6 @@ TEST_F_TIMEOUT(dmmap, of_the_detached, EVW_PATIENCE)
 	EXPECT_EQ(ENODEV, errno);
 }
 
-/* Fixtures go in their order: nobody holds a file of a topic that is gone. */
-FIXTURE(last) {
-};
-
-FIXTURE_SETUP(last)
-{
-}
-
-FIXTURE_TEARDOWN(last)
-{
-}
-
-TEST_F(last, file_systems_are_free)
-{
-	EXPECT_EQ(0, evd_unmount());
-}
+#include "evlast.h"
 
 TEST_HARNESS_MAIN

@@ -427,21 +427,6 @@ TEST(volatile_topics)
 	EXPECT_EQ(0, evt_delete(&t));
 }
 
-/* Fixtures go in their order: nobody holds a file of a topic that is gone. */
-FIXTURE(last) {
-};
-
-FIXTURE_SETUP(last)
-{
-}
-
-FIXTURE_TEARDOWN(last)
-{
-}
-
-TEST_F(last, file_systems_are_free)
-{
-	EXPECT_EQ(0, evd_unmount());
-}
+#include "evlast.h"
 
 TEST_HARNESS_MAIN

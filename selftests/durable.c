@@ -566,21 +566,6 @@ TEST_F_TIMEOUT(one, module_unloaded, EVW_PATIENCE)
 	EXPECT_EQ(evd_expected(&list) + 1, evt_end(self->fd, 0));
 }
 
-/* Fixtures go in their order: nobody holds a file of a topic that is gone. */
-FIXTURE(last) {
-};
-
-FIXTURE_SETUP(last)
-{
-}
-
-FIXTURE_TEARDOWN(last)
-{
-}
-
-TEST_F(last, file_systems_are_free)
-{
-	EXPECT_EQ(0, evd_unmount());
-}
+#include "evlast.h"
 
 TEST_HARNESS_MAIN

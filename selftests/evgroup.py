@@ -137,6 +137,17 @@ def leave(fd):
     fcntl.ioctl(fd, LEAVE)
 
 
+def each(fd, arg, count, entries):
+    """An ioctl whose entries have each an error; its count, an exception has both."""
+    try:
+        t.ioctl(fd, arg)
+    except OSError as error:
+        setattr(error, count, getattr(arg, count))
+        error.errors = [e.error for e in entries]
+        raise
+    return getattr(arg, count)
+
+
 def commit(fd, *entries, flags=0):
     """COMMIT of (partition, offset[, generation]); none: all. The entries' errors."""
     found = (CommitEntry * max(len(entries), 1))()
@@ -150,13 +161,7 @@ def commit(fd, *entries, flags=0):
         flags=flags,
         committed=77,
     )
-    try:
-        t.ioctl(fd, arg)
-    except OSError as error:
-        error.committed = arg.committed
-        error.errors = [e.error for e in found[: len(entries)]]
-        raise
-    return arg.committed
+    return each(fd, arg, "committed", found[: len(entries)])
 
 
 def position(fd, partition=0):
@@ -448,13 +453,7 @@ def settle(fd, how, *entries, flags=0):
         flags=flags,
         settled=77,
     )
-    try:
-        t.ioctl(fd, arg)
-    except OSError as error:
-        error.settled = arg.settled
-        error.errors = [e.error for e in found[: len(entries)]]
-        raise
-    return arg.settled
+    return each(fd, arg, "settled", found[: len(entries)])
 
 
 class QueueMember(Member):
