@@ -3,6 +3,10 @@
 #   make demo        boot a machine and see evstream work
 #   make test        the whole suite, on each kernel
 #   make test-crash  its long form of cutting the power: some hours
+#   make test-debug  the suite on kernels that find bugs; builds them once
+#   make torture     all that can be done at once          (SECONDS, SEED, KERNELS)
+#   make fuzz        whatever bytes, calls and messages    (SECONDS, SEED)
+#   make stress      stress-ng and trinity on our nodes    (SECONDS, SEED, KERNELS)
 #   make interop     what Apache Kafka's own programs say of it; fetches them
 #   make bench       the figures, beside those of what Linux has already
 #   make check       what reviewers' tools say of the source
@@ -18,7 +22,8 @@
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all modules tools selftests gen check test test-crash interop demo bench vm-shell \
+.PHONY: all modules tools selftests gen check test test-crash test-debug torture fuzz stress \
+	interop demo bench vm-shell \
 	install install-module install-tools uninstall clean distclean
 
 PREFIX ?= /usr/local
@@ -33,6 +38,12 @@ toolfolders := tools/lib tools/streamctl tools/systemd tools/examples
 # The submake in folder $(1), one at a time of the kind $(2), given $(3).
 submake = if [ -e $(1)/Makefile ]; then mkdir -p build/locks && \
 	flock build/locks/$(2) $(MAKE) --no-print-directory -C $(1) $(3); fi
+
+debugkernels := 6.12-kasan 6.12-kcsan
+# What kernels $(1) need installed, where one must be built.
+fordebug = $(if $(filter $(debugkernels),$(1)),debug)
+# For how long, $(1) seconds where nobody says, and which seed.
+random = --seconds $(or $(SECONDS),$(1)) $(if $(SEED),--seed $(SEED))
 
 all: modules tools
 
@@ -67,6 +78,23 @@ test:
 test-crash:
 	@scripts/deps build vm test
 	@selftests/run crash-long
+
+test-debug:
+	@scripts/deps build vm test debug
+	@KERNELS="$(or $(KERNELS),$(debugkernels))" selftests/run
+
+torture:
+	@scripts/deps build vm test $(call fordebug,$(KERNELS))
+	@KERNELS="$(or $(KERNELS),6.12)" selftests/run $(call random,60) torture
+
+fuzz:
+	@scripts/deps build vm test fuzz $(call fordebug,$(or $(KERNELS),6.12-kasan))
+	@$(MAKE) --no-print-directory -C selftests/unit fuzz SECONDS=$(or $(SECONDS),60) SEED=$(SEED)
+	@KERNELS="$(or $(KERNELS),6.12-kasan)" selftests/run $(call random,60) fuzz
+
+stress:
+	@scripts/deps build vm test fuzz $(call fordebug,$(KERNELS))
+	@KERNELS="$(or $(KERNELS),6.12)" selftests/run $(call random,60) stress
 
 # Kafka runs here, the module in the machine.
 interop:

@@ -77,6 +77,39 @@ def test_other_problem():
     assert not vm.stale_breakpoint([WARNING] + log("int3", GONE))
 
 
+RACE = """
+[    9.000000] ==================================================================
+[    9.000001] BUG: KCSAN: data-race in {} / {}
+
+[    9.000002] write to 0xffff888004b2a628 of 8 bytes by task 487 on cpu 0:
+[    9.000003]  {}+0x1d/0x30
+[    9.000004]  vfs_write+0x1a0/0x4c0
+
+[    9.000005] read to 0xffff888004b2a628 of 8 bytes by task 488 on cpu 1:
+[    9.000006]  {}+0x4d/0xa0
+[    9.000007] ==================================================================
+"""
+
+
+def race(one, other):
+    return RACE.format(one.split("+")[0], other, one, other).strip().splitlines()
+
+
+def test_races_of_the_kernels_own():
+    foreign = race("generic_fillattr", "file_update_time")
+    assert not vm.problems(BOOT + foreign + BOOT)
+    for ours in (
+        race("evs_append [evstream]", "evs_read [evstream]"),
+        race("inode_set_ctime", "evs_read+0x1/0x2 [evstream]"),
+        # No end: who knows.
+        foreign[:-1],
+    ):
+        assert vm.problems(BOOT + foreign + ours + foreign) == [len(BOOT + foreign) + 1], ours
+    assert len(vm.foreign_races(foreign + BOOT + foreign)) == 2
+    # What else is said meanwhile is not hidden but by what lies between.
+    assert vm.problems(foreign + [WARNING]) == [len(foreign)]
+
+
 def machine(lines, running=False, last=False, accel="tcg", icount=False):
     """A machine that has said LINES and died: its status or exception, and the complaints."""
     dead = object.__new__(vm.Machine)
@@ -123,6 +156,7 @@ def test_machine_that_hangs():
     lasting.console = lasting.control = lasting.pending = b""
     lasting.log = lasting.status = None
     lasting.interactive = lasting.output_done = False
+    lasting.slower = 1
     pairs = {name: socket.socketpair() for name in ("console", "control", "output")}
     lasting.sockets = {name: pair[0] for name, pair in pairs.items()}
     pairs["console"][1].sendall("\n".join(log("int3", GONE)).encode())
