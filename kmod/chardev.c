@@ -180,28 +180,47 @@ static int evs_nodes_add(struct evs_topic *t)
 }
 
 /* devtmpfs takes owner and mode when a node is made: so it is made again. */
+static int evs_node_change(struct evs_topic *t, u32 i)
+{
+	struct evs_node *old = t->nodes[i], *node;
+	unsigned int minor = MINOR(old->dev.devt);
+	int ret;
+
+	node = evs_node_new(t, old->partition, minor);
+	if (IS_ERR(node))
+		return PTR_ERR(node);
+	device_del(&old->dev);
+	ret = device_add(&node->dev);
+	if (!ret) {
+		xa_store(&evs_minors, minor, node, GFP_KERNEL);
+		t->nodes[i] = node;
+		put_device(&old->dev);
+		return 0;
+	}
+	put_device(&node->dev);
+	if (device_add(&old->dev)) {
+		/* What is not there cannot be taken away: the next change makes it. */
+		pr_warn("evstream: %s is lost for now\n", dev_name(&old->dev));
+		xa_erase(&evs_minors, minor);
+		t->nodes[i] = NULL;
+		put_device(&old->dev);
+	}
+	return ret;
+}
+
 static int evs_nodes_change(struct evs_topic *t)
 {
 	u32 i;
 	int ret;
 
+	/* A topic that is just made gets its nodes as it is then. */
+	if (!t->nodes)
+		return 0;
 	for (i = 0; i <= t->partitions; i++) {
-		struct evs_node *old = t->nodes[i], *node;
-
-		node = evs_node_new(t, old->partition, MINOR(old->dev.devt));
-		if (IS_ERR(node))
-			return PTR_ERR(node);
-		device_del(&old->dev);
-		ret = device_add(&node->dev);
-		if (ret) {
-			put_device(&node->dev);
-			/* Its memory was just freed: this one finds some. */
-			WARN_ON_ONCE(device_add(&old->dev));
+		ret = t->nodes[i] ? evs_node_change(t, i) : evs_node_add(t, i);
+		if (ret)
 			return ret;
-		}
-		xa_store(&evs_minors, MINOR(node->dev.devt), node, GFP_KERNEL);
-		t->nodes[i] = node;
-		put_device(&old->dev);
+		cond_resched();
 	}
 	return 0;
 }
@@ -664,7 +683,7 @@ static ssize_t evs_read_at(struct evs_file *f, struct iov_iter *to, loff_t *offs
 		ret = evs_read_one(f->part, &c, to, lines);
 		if (ret != -EAGAIN || (flags & (EVS_NONBLOCK | EVS_NOWAIT)))
 			break;
-		ret = wait_event_interruptible(f->part->wait, READ_ONCE(f->topic->dead) ||
+		ret = wait_event_interruptible(f->part->wait, READ_ONCE(f->part->dead) ||
 					       evs_cursor_ready(f->part, &c));
 		if (ret)
 			break;

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """The netlink family by raw sockets: what it answers, and to what is malformed."""
+import contextlib
 import errno
+import itertools
 import os
 import random
 import socket
 import struct
+import time
 
 import evstest as t
 from evstest import Topic, eq, ok
@@ -361,6 +364,28 @@ def test_notifications():
     eq(seen, [(NEW_NTF, b"first\0", 0), (SET_NTF, b"first\0", 1), (DEL_NTF, b"first\0", 1)])
     listener.sock.setblocking(False)
     t.fails(errno.EAGAIN, listener.sock.recv, 65536)
+
+
+def test_changed_while_it_is_made():
+    """A topic that was just found may have no nodes yet."""
+    end = time.monotonic() + 15
+
+    def change():
+        mine, modes = Netlink(), itertools.cycle((0o600, 0o640))
+        while time.monotonic() < end:
+            mine.ask(SET, text(NAME, "young") + u32(MODE, next(modes)))
+        return True
+
+    nl = Netlink()
+    made = 0
+    with contextlib.ExitStack() as stack:
+        for _ in range(6):
+            stack.enter_context(t.child(change))
+        while time.monotonic() < end:
+            eq(nl.ask(NEW, text(NAME, "young")).errno, 0)
+            eq(nl.ask(DEL, text(NAME, "young")).errno, 0)
+            made += 1
+    ok(made, "some were made")
 
 
 def test_partition_that_is_not_there():
