@@ -298,7 +298,14 @@ int evs_producers_save(struct evs_durable *d, const struct evs_segment *s)
 	return ret ? ret : evs_producers_write(d, s->next_offset);
 }
 
-static int evs_producers_take(struct evs_producers *t, const u8 *buf, u32 n)
+/* Who sends that batch again waits until its offsets are published: they must be there. */
+static bool evs_snapshot_entry_holds(const struct evs_snapshot_entry *e, u64 offset)
+{
+	return e->last_sequence >= 0 && e->offset_delta >= 0 && e->last_offset >= e->offset_delta &&
+	       (u64)e->last_offset < offset;
+}
+
+static int evs_producers_take(struct evs_producers *t, const u8 *buf, u32 n, u64 offset)
 {
 	for (; n--; buf += EVS_SNAPSHOT_ENTRY) {
 		struct evs_known_producer *k;
@@ -312,7 +319,7 @@ static int evs_producers_take(struct evs_producers *t, const u8 *buf, u32 n)
 			return -ENOMEM;
 		k->state.epoch = e.epoch;
 		k->state.timestamp = e.timestamp;
-		if (e.last_offset >= 0 && e.last_sequence >= 0 && e.offset_delta >= 0)
+		if (evs_snapshot_entry_holds(&e, offset))
 			evs_producer_note(&k->state, e.epoch,
 					  evs_sequence_add(e.last_sequence, -e.offset_delta),
 					  e.last_sequence, e.last_offset - e.offset_delta,
@@ -344,7 +351,7 @@ int evs_producers_load(struct evs_durable *d, u64 offset)
 	size = evs_store_load(&d->store, name, buf, room);
 	ret = size < 0 ? size : evs_snapshot_check(buf, size, &n);
 	if (!ret)
-		ret = evs_producers_take(&d->producers, buf + EVS_SNAPSHOT_HEAD, n);
+		ret = evs_producers_take(&d->producers, buf + EVS_SNAPSHOT_HEAD, n, offset);
 	kvfree(buf);
 	return ret;
 }

@@ -12,6 +12,7 @@ import random
 import shutil
 import stat
 import struct
+import time
 import zlib
 
 import evdisk as d
@@ -346,6 +347,32 @@ def test_indexes_of_another():
         return one, other, ending
 
     each(True, damage, exact=True)
+
+
+def test_snapshot_of_what_is_not_there():
+    """A producer's batch that is known, at offsets that no record will ever have."""
+    topic = Durable(d.memory_place())
+    now = int(time.time() * 1000)
+
+    def send(epoch, sequence):
+        return t.append_batch(topic.open(), kafka.encode_batch(
+            [{"value": b"once", "timestamp": now}], producer_id=9, producer_epoch=epoch,
+            base_sequence=sequence))
+
+    def beyond(data):
+        struct.pack_into(">q", data, 10 + 14, 1 << 60)
+        struct.pack_into(">I", data, 2, kafka.crc32c(bytes(data[6:])))
+
+    eq([send(0, sequence) for sequence in (0, 1)], [0, 1])
+    topic.detach()
+    snapshots = [name for name in os.listdir(topic.part()) if name.endswith(".snapshot")]
+    ok(snapshots, "there is one")
+    for name in snapshots:
+        edit(f"{topic.part()}/{name}", beyond)
+    topic.attach()
+    # The producer's epoch is known, and none of its batches.
+    fails(errno.EILSEQ, send, 0, 1)
+    eq(send(1, 0), 2)
 
 
 def test_missing_indexes():
