@@ -563,6 +563,9 @@ static int evs_durable_run(struct evs_durable *d, int (*pass)(struct evs_durable
 	if (ret == -ENOMEM || evs_is_full(ret)) {
 		WRITE_ONCE(d->full, ret);
 		evs_durable_at_last(d, EVS_RETRY_MS);
+	} else if ((ret == -EINTR || ret == -ERESTARTSYS) && fatal_signal_pending(current)) {
+		/* Who led was killed, which is nobody else's end: the worker goes on. */
+		evs_durable_flush(d->p, true);
 	} else if (ret) {
 		evs_durable_fail(d, ret);
 	} else {
