@@ -12,7 +12,7 @@
 #include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/stat.h>
@@ -332,6 +332,9 @@ int evs_store_sync(struct evs_store *s)
 	return evs_path_sync(&s->dir);
 }
 
+/* All files of a directory at one to a KiB of memory are more than one has. */
+#define EVS_LIST_MAX	BIT(24)
+
 struct evs_listing {
 	struct dir_context ctx;
 	const char *ending;
@@ -348,12 +351,13 @@ static bool evs_list_one(struct dir_context *ctx, const char *name, int len, lof
 	u64 base;
 
 	l->seen = true;
+	if (fatal_signal_pending(current))
+		return false;
 	if (!evs_file_name_parse(name, len, l->ending, &base))
 		return true;
 	if (l->nr < l->room)
 		l->base[l->nr] = base;
-	l->nr++;
-	return true;
+	return ++l->nr <= EVS_LIST_MAX;
 }
 
 static int evs_store_list_into(struct evs_store *s, struct evs_listing *l)
@@ -368,13 +372,14 @@ static int evs_store_list_into(struct evs_store *s, struct evs_listing *l)
 	do {
 		l->seen = false;
 		ret = iterate_dir(file, &l->ctx);
-	} while (!ret && l->seen);
+		/* A damaged directory may have no end. */
+		if (!ret && fatal_signal_pending(current))
+			ret = -EINTR;
+		cond_resched();
+	} while (!ret && l->seen && l->nr <= EVS_LIST_MAX);
 	fput(file);
 	return ret;
 }
-
-/* All files of a directory at one to a KiB of memory are more than one has. */
-#define EVS_LIST_MAX	BIT(24)
 
 /**
  * evs_store_list() - the base offsets of all files of a kind
