@@ -9,6 +9,8 @@
  * recovery reads all of it.
  */
 #include <linux/backing-dev.h>
+#include <linux/blk-cgroup.h>
+#include <linux/cgroup.h>
 #include <linux/cred.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -598,14 +600,26 @@ static void evs_durable_work(struct work_struct *work)
 	mutex_unlock(&d->pass);
 }
 
+/* Whether the caller's own limits could end the writing for all, or hold it up. */
+static bool evs_durable_limited(void)
+{
+	bool limited = rlimit(RLIMIT_FSIZE) != RLIM_INFINITY;
+
+#ifdef CONFIG_BLK_CGROUP
+	rcu_read_lock();
+	limited |= task_css(current, io_cgrp_id) != blkcg_root_css;
+	rcu_read_unlock();
+#endif
+	return limited;
+}
+
 /*
  * Who waits writes and syncs itself where nobody does: to have it done costs as
- * much as doing it. Not where its own limits could end the writing for all, nor
- * what else a pass may do.
+ * much as doing it. Not what else a pass may do.
  */
 static void evs_durable_lead(struct evs_durable *d)
 {
-	if (!d->store.align || rlimit(RLIMIT_FSIZE) != RLIM_INFINITY || !mutex_trylock(&d->pass))
+	if (!d->store.align || evs_durable_limited() || !mutex_trylock(&d->pass))
 		return;
 	if (!READ_ONCE(d->stopped)) {
 		struct evs_segment *s;

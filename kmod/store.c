@@ -8,6 +8,7 @@
 #include <linux/falloc.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/ioprio.h>
 #include <linux/log2.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
@@ -553,6 +554,8 @@ int evs_file_write(struct evs_store *s, struct file *file, u64 pos, const struct
 
 	iov_iter_bvec(&from, ITER_SOURCE, bvec, nr, bytes);
 	init_sync_kiocb(&iocb, file);
+	/* Not that of whoever writes for all. */
+	iocb.ki_ioprio = IOPRIO_PRIO_VALUE(IOPRIO_CLASS_BE, IOPRIO_BE_NORM);
 	iocb.ki_pos = pos;
 	while (iov_iter_count(&from)) {
 		/* What could not go directly to its end goes the other way. */

@@ -209,6 +209,45 @@ def test_disk_that_hangs():
     d.check_all(topic.open(), values)
 
 
+def test_producer_whose_io_is_limited():
+    """What it may do to the disk is its own affair: others' records do not wait for it."""
+    disk = Disk.shared()
+    topic = Durable(disk.place(), "--flush-interval", "0", "--flush-bytes", "0")
+    group = f"/sys/fs/cgroup/evs-io-{os.getpid()}"
+
+    def control(name, text):
+        with open(f"{group}/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+
+    try:
+        with open("/sys/fs/cgroup/cgroup.subtree_control", "w", encoding="ascii") as file:
+            file.write("+io")
+    except OSError:
+        raise t.Skip("no control groups for the io of devices") from None
+    os.mkdir(group)
+    Topic.stack.callback(os.rmdir, group)
+    number = os.stat(disk.node).st_rdev
+    device = f"{os.major(number)}:{os.minor(number)}"
+    if not os.path.exists(f"{group}/io.max"):
+        raise t.Skip("the kernel does not limit io")
+    fd = topic.open()
+    os.write(fd, value(0))
+    os.fsync(fd)
+
+    def write():
+        control("cgroup.procs", str(os.getpid()))
+        # Two bytes in a second: for ever.
+        control("io.max", f"{device} wbps=2")
+        os.write(topic.open(flags=os.O_WRONLY | os.O_DSYNC), value(1))
+        return True
+
+    with t.child(write):
+        t.wait_for(lambda: d.durable(fd) == 2, "it is on the disk")
+        os.write(fd, value(2))
+        os.fsync(fd)
+    d.check_all(fd, [value(n) for n in range(3)])
+
+
 def fill_up(fd, values, size, most):
     """Append until it fails: the error, and what was not taken."""
     while True:
