@@ -722,8 +722,10 @@ int evs_partition_counters(struct evs_partition *p, struct evs_partition_counter
 		c->cut = p->durable->cut;
 		c->error = -READ_ONCE(p->durable->error);
 	}
-	for (n = p->first; n < p->next; n++)
+	for (n = p->first; n < p->next; n++) {
 		c->newest = max(c->newest, READ_ONCE(evs_segment_of(p, n)->newest));
+		cond_resched();
+	}
 	mutex_unlock(&p->grow);
 	if (c->start_offset < c->end_offset) {
 		struct evs_cursor cur = {};

@@ -434,6 +434,7 @@ int evs_cursor_find(struct evs_partition *p, struct evs_cursor *c, struct evs_fo
 			return ret;
 		if (unlikely(evs_batch_is_hole(&c->batch))) {
 			evs_cursor_skip_batch(c);
+			cond_resched();
 			continue;
 		}
 		if (unlikely(c->batch.attributes & EVS_ATTR_CODEC))
@@ -450,6 +451,9 @@ int evs_cursor_find(struct evs_partition *p, struct evs_cursor *c, struct evs_fo
 		/* Offsets are missing behind the batch's last record. */
 		if (c->rec >= c->pos + c->batch.size)
 			evs_cursor_skip_batch(c);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
 	}
 }
 
