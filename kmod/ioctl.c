@@ -5,6 +5,7 @@
 #include <linux/build_bug.h>
 #include <linux/file.h>
 #include <linux/jiffies.h>
+#include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -64,7 +65,7 @@ static int evs_partition_arg(struct evs_file *f, u32 partition, struct evs_parti
 	}
 	if (partition >= f->topic->partitions)
 		return -ENXIO;
-	*p = f->topic->partition[partition];
+	*p = f->topic->partition[array_index_nospec(partition, f->topic->partitions)];
 	return 0;
 }
 
@@ -1179,7 +1180,7 @@ long evs_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (_IOC_TYPE(cmd) != EVSTREAM_IOC_MAGIC || _IOC_NR(cmd) >= ARRAY_SIZE(evs_ioctls))
 		return -ENOTTY;
-	d = &evs_ioctls[_IOC_NR(cmd)];
+	d = &evs_ioctls[array_index_nospec(_IOC_NR(cmd), ARRAY_SIZE(evs_ioctls))];
 	if (!d->fn || _IOC_DIR(cmd) != _IOC_DIR(d->cmd))
 		return -ENOTTY;
 	if (size < d->size)
