@@ -471,7 +471,8 @@ static void store(int fd, const struct fz_program *p, unsigned int nr)
 		return;
 	for (i = 0; i < nr; i++)
 		n += fz_print(&p[i], text + n);
-	if (ftruncate(fd, 0) || pwrite(fd, text, n, 0) != (ssize_t)n)
+	/* Else it would be in the memory of a machine that dies. */
+	if (ftruncate(fd, 0) || pwrite(fd, text, n, 0) != (ssize_t)n || fdatasync(fd))
 		printf("# programs cannot be stored: %s\n", strerror(errno));
 	free(text);
 }
