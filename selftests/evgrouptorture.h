@@ -1,17 +1,17 @@
-// SPDX-License-Identifier: GPL-2.0
+/* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Members of a group that are killed, stopped, leave, join and seek at random,
  * while producers write. What must be true of a group is checked from outside: the
  * logs that producers and members kept of what they were told are all that the
  * checker knows.
- *
- * EVSTREAM_SEED chooses what is done (when, the machine chooses), and
- * EVSTREAM_SECONDS for how long.
  */
-#include "evwork.h"
+#ifndef EVGROUPTORTURE_H
+#define EVGROUPTORTURE_H
 
-#define PARTITIONS	64
-#define PRODUCERS	3
+#include "evtorture.h"
+
+#define GT_PARTITIONS	64
+#define GT_PRODUCERS	3
 #define LIVE_MIN	3
 #define LIVE_MAX	30
 #define LIVES		2500		/* members in all */
@@ -20,43 +20,10 @@
 #define PER_PARTITION	20000		/* the ring has room for these */
 #define BLOCK		4		/* records that go to one partition */
 #define FORWARD		2		/* records that a seek passes over at the most */
-#define ROOM		65536
-
-/**
- * enum kind - of an entry in a log; written when it has happened, but for the tries
- * @SENT: a producer was told @offset for @producer's record @seq
- * @BEGIN: what is read next was asked for
- * @READ: a record was served; @generation: the partition's before that, 0: not owned
- * @TOUCH: after some @READ: the partition's generation is now @generation
- * @OWN: ASSIGNMENT has told of this generation for the first time, and of @offset
- * @TRY: it is about to commit @offset
- * @DONE: that was acknowledged
- * @STALE: that was refused
- * @SEEK: the position is @offset now; @seq: the generation before that
- * @END: of what was read
- */
-enum kind { SENT = 1, BEGIN, READ, TOUCH, OWN, TRY, DONE, STALE, SEEK, END };
-
-struct entry {
-	uint8_t kind;
-	uint8_t pad;
-	uint16_t partition;
-	uint32_t generation;
-	int64_t offset;
-	uint32_t producer;
-	uint32_t seq;
-};
-
-/* Written by one process, and kept when that dies. */
-struct log {
-	atomic_uint count;
-	struct entry e[];
-};
-
-#define LOG_SIZE(n)	(sizeof(struct log) + (n) * sizeof(struct entry))
+#define GT_ROOM		65536
 
 /* What a member has seen last while all was calm. */
-struct sight {
+struct gt_sight {
 	atomic_uint version;		/* odd: being written */
 	uint32_t round;
 	uint32_t generation;
@@ -65,70 +32,59 @@ struct sight {
 	uint64_t asked;
 };
 
-struct life {
+struct gt_life {
 	bool is_auto;
-	struct sight sight;
+	struct gt_sight sight;
 	char why[120];
 };
 
-struct torture {
+struct gt {
 	struct evt_topic topic;
 	uint64_t seed;
 	bool block;			/* the topic's producers wait for commits */
 	atomic_int stop;		/* producers */
 	atomic_int over;		/* members */
 	atomic_uint round;		/* odd: be calm */
-	struct life life[LIVES];
+	struct gt_life life[LIVES];
 	uint32_t lives;
 	char *logs;
-	struct log *sent[PRODUCERS];
+	struct tt_log *sent[GT_PRODUCERS];
 };
 
-static struct log *log_of(struct torture *t, uint32_t life)
+static struct tt_log *log_of(struct gt *t, uint32_t life)
 {
-	return (struct log *)(t->logs + life * LOG_SIZE(ENTRIES));
+	return (struct tt_log *)(t->logs + life * TT_LOG_SIZE(ENTRIES));
 }
 
-static void put(struct log *log, enum kind kind, uint32_t partition, uint32_t generation,
+static void put(struct tt_log *log, enum tt_kind kind, uint32_t partition, uint32_t generation,
 		int64_t offset, uint32_t producer, uint32_t seq)
 {
-	uint32_t n = atomic_load_explicit(&log->count, memory_order_relaxed);
-
-	log->e[n] = (struct entry){
+	tt_put(log, (struct tt_entry){
 		.kind = kind, .partition = partition, .generation = generation,
 		.offset = offset, .producer = producer, .seq = seq,
-	};
-	atomic_store_explicit(&log->count, n + 1, memory_order_release);
+	});
 }
 
-static uint64_t seed_of(const struct torture *t, int worker)
-{
-	uint64_t s = t->seed * 100000 + worker;
-
-	evw_random(&s);
-	return s;
-}
-
-static uint32_t where(uint32_t producer, uint32_t seq)
+static uint32_t gt_where(uint32_t producer, uint32_t seq)
 {
 	uint64_t s = (uint64_t)producer << 32 | seq / BLOCK;
 
 	evw_random(&s);
-	return evw_random(&s) % PARTITIONS;
+	return evw_random(&s) % GT_PARTITIONS;
 }
 
 /* ------------------------------------------------------------------ producers */
 
-static const char *produce(void *arg, int index, struct evw_worker *w)
+static const char *gt_produce(void *arg, int index, struct evw_worker *w)
 {
-	struct torture *t = arg;
-	struct log *log = t->sent[index];
-	uint64_t rnd = seed_of(t, 50000 + index);
-	uint32_t count[PARTITIONS] = {}, seq = 0;
+	struct gt *t = arg;
+	struct tt_log *log = t->sent[index];
+	uint64_t rnd = tt_seed(t->seed, 50000 + index);
+	uint32_t count[GT_PARTITIONS] = {}, seq = 0;
 	char *buf = malloc(BLOCK * 4096);
-	int fd[PARTITIONS], p;
+	int fd[GT_PARTITIONS], p;
 
-	for (p = 0; p < PARTITIONS; p++) {
+	for (p = 0; p < GT_PARTITIONS; p++) {
 		fd[p] = evt_open(&t->topic, p, O_WRONLY);
 		if (fd[p] < 0)
 			return evw_why(w, "open: %s", strerror(errno));
@@ -139,9 +95,9 @@ static const char *produce(void *arg, int index, struct evw_worker *w)
 					     .record_size = sizeof(rec[0]) };
 		uint32_t left = BLOCK - seq % BLOCK, i;
 
-		p = where(index, seq);
+		p = gt_where(index, seq);
 		a.nr_records = 1 + evw_random(&rnd) % left;
-		if (count[p] > PER_PARTITION / PRODUCERS) {
+		if (count[p] > PER_PARTITION / GT_PRODUCERS) {
 			usleep(10000);
 			continue;
 		}
@@ -169,10 +125,10 @@ static const char *produce(void *arg, int index, struct evw_worker *w)
 
 /* -------------------------------------------------------------------- members */
 
-struct member {
-	struct torture *t;
-	struct life *life;
-	struct log *log;
+struct gt_member {
+	struct gt *t;
+	struct gt_life *life;
+	struct tt_log *log;
 	uint64_t rnd;
 	int fd;
 	bool is_auto;
@@ -180,13 +136,13 @@ struct member {
 	uint32_t generation;
 	uint32_t members;
 	uint64_t asked;
-	uint32_t gen[PARTITIONS];	/* 0: not owned */
-	int64_t pos[PARTITIONS];
-	uint32_t told[PARTITIONS];	/* that the log has */
-	int64_t least[PARTITIONS];	/* what can still be asked for where producers wait */
+	uint32_t gen[GT_PARTITIONS];	/* 0: not owned */
+	int64_t pos[GT_PARTITIONS];
+	uint32_t told[GT_PARTITIONS];	/* that the log has */
+	int64_t least[GT_PARTITIONS];	/* what can still be asked for where producers wait */
 };
 
-static void __printf(2, 3) fail(struct member *m, const char *fmt, ...)
+static void __printf(2, 3) gt_fail(struct gt_member *m, const char *fmt, ...)
 {
 	va_list args;
 
@@ -196,31 +152,31 @@ static void __printf(2, 3) fail(struct member *m, const char *fmt, ...)
 	_exit(1);
 }
 
-static uint32_t chance(struct member *m, uint32_t n)
+static uint32_t gt_chance(struct gt_member *m, uint32_t n)
 {
 	return evw_random(&m->rnd) % n;
 }
 
-static void ask(struct member *m, uint32_t ack)
+static void gt_ask(struct gt_member *m, uint32_t ack)
 {
-	struct evstream_assigned got[PARTITIONS];
-	struct evstream_assignment a = { .assigned = (uintptr_t)got, .room = PARTITIONS,
+	struct evstream_assigned got[GT_PARTITIONS];
+	struct evstream_assignment a = { .assigned = (uintptr_t)got, .room = GT_PARTITIONS,
 					 .entry_size = sizeof(got[0]), .ack = ack };
 	uint32_t i;
 
 	if (ioctl(m->fd, EVSTREAM_IOC_ASSIGNMENT, &a))
-		fail(m, "ASSIGNMENT: %s", strerror(errno));
+		gt_fail(m, "ASSIGNMENT: %s", strerror(errno));
 	memset(m->gen, 0, sizeof(m->gen));
 	m->generation = a.generation;
 	m->members = a.members;
 	m->asked = 0;
-	if (a.nr > PARTITIONS)
-		fail(m, "%u partitions", a.nr);
+	if (a.nr > GT_PARTITIONS)
+		gt_fail(m, "%u partitions", a.nr);
 	for (i = 0; i < a.nr; i++) {
 		uint32_t p = got[i].partition;
 
-		if (p >= PARTITIONS || m->gen[p] || !got[i].generation)
-			fail(m, "partition %u, generation %u", p, got[i].generation);
+		if (p >= GT_PARTITIONS || m->gen[p] || !got[i].generation)
+			gt_fail(m, "partition %u, generation %u", p, got[i].generation);
 		m->gen[p] = got[i].generation;
 		m->pos[p] = got[i].offset;
 		if (got[i].flags & EVSTREAM_ASSIGNED_REVOKING)
@@ -228,11 +184,11 @@ static void ask(struct member *m, uint32_t ack)
 	}
 }
 
-static void tell_new(struct member *m)
+static void gt_tell_new(struct gt_member *m)
 {
 	int p;
 
-	for (p = 0; p < PARTITIONS; p++) {
+	for (p = 0; p < GT_PARTITIONS; p++) {
 		if (!m->gen[p] || m->gen[p] == m->told[p])
 			continue;
 		m->told[p] = m->gen[p];
@@ -241,97 +197,97 @@ static void tell_new(struct member *m)
 	}
 }
 
-static void look(struct member *m, uint32_t ack)
+static void gt_look(struct gt_member *m, uint32_t ack)
 {
-	ask(m, ack);
-	tell_new(m);
+	gt_ask(m, ack);
+	gt_tell_new(m);
 }
 
-static void join(struct member *m)
+static void gt_join(struct gt_member *m)
 {
 	static const char name[] = "torture";
 	struct evstream_join j = {
 		.name = (uintptr_t)name, .name_len = strlen(name), .dead_letter = -1,
 		.start = EVSTREAM_SEEK_EARLIEST,
-		.rebalance_ms = 1 + chance(m, 200),
-		.max_poll_ms = chance(m, 4) ? 0 : 50 + chance(m, 300),
+		.rebalance_ms = 1 + gt_chance(m, 200),
+		.max_poll_ms = gt_chance(m, 4) ? 0 : 50 + gt_chance(m, 300),
 	};
 
 	if (m->is_auto)
 		j.flags |= EVSTREAM_JOIN_AUTO;
-	else if (!chance(m, 6))
+	else if (!gt_chance(m, 6))
 		j.flags |= EVSTREAM_JOIN_ACK;
 	if (ioctl(m->fd, EVSTREAM_IOC_JOIN, &j))
-		fail(m, "JOIN: %s", strerror(errno));
-	look(m, 0);
+		gt_fail(m, "JOIN: %s", strerror(errno));
+	gt_look(m, 0);
 }
 
-static uint64_t take(struct member *m, const void *value, long len, const uint32_t *before,
+static uint64_t gt_take(struct gt_member *m, const void *value, long len, const uint32_t *before,
 		     int64_t offset)
 {
 	struct evw_head h;
 	uint32_t p;
 
-	if (len < 0 || !evw_check(value, len, &h) || h.producer >= PRODUCERS)
-		fail(m, "bytes that nobody wrote");
-	p = where(h.producer, h.seq);
+	if (len < 0 || !evw_check(value, len, &h) || h.producer >= GT_PRODUCERS)
+		gt_fail(m, "bytes that nobody wrote");
+	p = gt_where(h.producer, h.seq);
 	put(m->log, READ, p, before[p], offset, h.producer, h.seq);
 	return 1ULL << p;
 }
 
-static void read_some(struct member *m)
+static void gt_read_some(struct gt_member *m)
 {
-	uint32_t before[PARTITIONS], n = m->is_auto ? 1 : 1 + chance(m, 8);
+	uint32_t before[GT_PARTITIONS], n = m->is_auto ? 1 : 1 + gt_chance(m, 8);
 	uint64_t touched = 0;
 	uint32_t p;
 
-	look(m, 0);
+	gt_look(m, 0);
 	memcpy(before, m->gen, sizeof(before));
 	put(m->log, BEGIN, 0, 0, 0, 0, 0);
 	while (n--) {
-		long long ret = EVT(read(m->fd, m->buf, ROOM));
+		long long ret = EVT(read(m->fd, m->buf, GT_ROOM));
 
 		if (ret == -EAGAIN)
 			break;
 		if (ret < 0)
-			fail(m, "read: %s", strerror(-ret));
-		touched |= take(m, m->buf, ret, before, -1);
+			gt_fail(m, "read: %s", strerror(-ret));
+		touched |= gt_take(m, m->buf, ret, before, -1);
 	}
-	ask(m, 0);
-	for (p = 0; p < PARTITIONS; p++)
+	gt_ask(m, 0);
+	for (p = 0; p < GT_PARTITIONS; p++)
 		if (touched >> p & 1)
 			put(m->log, TOUCH, p, m->gen[p], 0, 0, 0);
 	put(m->log, END, 0, 0, 0, 0, 0);
-	tell_new(m);
+	gt_tell_new(m);
 	if (!touched && !atomic_load(&m->t->over)) {
-		struct pollfd f = { .fd = m->fd, .events = POLLIN | (chance(m, 2) ? POLLPRI : 0) };
+		struct pollfd f = { .fd = m->fd, .events = POLLIN | (gt_chance(m, 2) ? POLLPRI : 0) };
 
-		poll(&f, 1, 1 + chance(m, 15));
+		poll(&f, 1, 1 + gt_chance(m, 15));
 	}
 }
 
 /* One that it owns and is not asked for, or -1. */
-static int any_owned(struct member *m)
+static int gt_any_owned(struct gt_member *m)
 {
-	uint32_t at = chance(m, PARTITIONS), i;
+	uint32_t at = gt_chance(m, GT_PARTITIONS), i;
 
-	for (i = 0; i < PARTITIONS; i++, at = (at + 1) % PARTITIONS)
+	for (i = 0; i < GT_PARTITIONS; i++, at = (at + 1) % GT_PARTITIONS)
 		if (m->gen[at] && !(m->asked >> at & 1))
 			return at;
 	return -1;
 }
 
-static void fetch_some(struct member *m)
+static void gt_fetch_some(struct gt_member *m)
 {
-	struct evstream_fetch a = { .buf = (uintptr_t)m->buf, .len = ROOM, .offset = -1 };
-	uint32_t before[PARTITIONS];
+	struct evstream_fetch a = { .buf = (uintptr_t)m->buf, .len = GT_ROOM, .offset = -1 };
+	uint32_t before[GT_PARTITIONS];
 	struct evs_batch_iter it;
 	struct evs_record rec;
 	long long ret;
 	int more, p;
 
-	look(m, 0);
-	p = any_owned(m);
+	gt_look(m, 0);
+	p = gt_any_owned(m);
 	if (p < 0)
 		return;
 	a.partition = p;
@@ -339,42 +295,42 @@ static void fetch_some(struct member *m)
 	put(m->log, BEGIN, 0, 0, 0, 0, 0);
 	ret = EVT(ioctl(m->fd, EVSTREAM_IOC_FETCH, &a));
 	if (ret && ret != -ESTALE && ret != -EAGAIN)
-		fail(m, "FETCH: %s", strerror(-ret));
+		gt_fail(m, "FETCH: %s", strerror(-ret));
 	if (!ret) {
 		evs_batch_iter_init(&it, m->buf, a.bytes, EVS_ITER_CRC);
 		while ((more = evs_batch_iter_next(&it, &rec)) == 1)
 			if (rec.offset >= m->pos[p])
-				take(m, rec.value, rec.value_len, before, rec.offset);
+				gt_take(m, rec.value, rec.value_len, before, rec.offset);
 		if (more || evs_batch_iter_rest(&it))
-			fail(m, "FETCH: not whole batches");
+			gt_fail(m, "FETCH: not whole batches");
 	}
-	ask(m, 0);
+	gt_ask(m, 0);
 	put(m->log, TOUCH, p, m->gen[p], 0, 0, 0);
 	put(m->log, END, 0, 0, 0, 0, 0);
-	tell_new(m);
+	gt_tell_new(m);
 }
 
 /* All, or some, or a bit less than all. */
-static void commit(struct member *m, bool all)
+static void gt_commit(struct gt_member *m, bool all)
 {
-	struct evstream_commit_entry e[PARTITIONS] = {};
+	struct evstream_commit_entry e[GT_PARTITIONS] = {};
 	struct evstream_commit c = { .entries = (uintptr_t)e, .entry_size = sizeof(e[0]) };
 	uint32_t i, done = 0;
 	int p;
 
 	/* Else what it thought to own when it has waited last. */
-	if (chance(m, 2))
-		look(m, 0);
-	for (p = 0; p < PARTITIONS; p++) {
+	if (gt_chance(m, 2))
+		gt_look(m, 0);
+	for (p = 0; p < GT_PARTITIONS; p++) {
 		struct evstream_commit_entry *at = &e[c.nr_entries];
 
-		if (!m->gen[p] || (!all && chance(m, 3)))
+		if (!m->gen[p] || (!all && gt_chance(m, 3)))
 			continue;
 		at->partition = p;
 		at->generation = m->gen[p];
 		at->offset = m->pos[p];
-		if (!all && !m->is_auto && !chance(m, 6)) {
-			at->offset -= chance(m, 10);
+		if (!all && !m->is_auto && !gt_chance(m, 6)) {
+			at->offset -= gt_chance(m, 10);
 			if (at->offset < (m->t->block ? m->least[p] : 0))
 				at->offset = m->pos[p];
 		}
@@ -384,10 +340,10 @@ static void commit(struct member *m, bool all)
 	if (!c.nr_entries)
 		return;
 	if (ioctl(m->fd, EVSTREAM_IOC_COMMIT, &c) && errno != ESTALE)
-		fail(m, "COMMIT: %s", strerror(errno));
+		gt_fail(m, "COMMIT: %s", strerror(errno));
 	for (i = 0; i < c.nr_entries; i++) {
 		if (e[i].error && e[i].error != -ESTALE)
-			fail(m, "COMMIT of %lld: %s", (long long)e[i].offset,
+			gt_fail(m, "COMMIT of %lld: %s", (long long)e[i].offset,
 			     strerror(-e[i].error));
 		put(m->log, e[i].error ? STALE : DONE, e[i].partition, e[i].generation,
 		    e[i].offset, 0, 0);
@@ -396,10 +352,10 @@ static void commit(struct member *m, bool all)
 			m->least[e[i].partition] = e[i].offset;
 	}
 	if (done != c.committed)
-		fail(m, "%u committed, not %u", c.committed, done);
+		gt_fail(m, "%u committed, not %u", c.committed, done);
 }
 
-static void seek(struct member *m)
+static void gt_seek(struct gt_member *m)
 {
 	struct evstream_seek s = { .whence = EVSTREAM_SEEK_OFFSET };
 	struct evstream_position pos = {};
@@ -407,18 +363,18 @@ static void seek(struct member *m)
 	long long ret;
 	int p;
 
-	look(m, 0);
-	p = any_owned(m);
+	gt_look(m, 0);
+	p = gt_any_owned(m);
 	/* What is committed on read may be gone. */
 	if (p < 0 || (m->is_auto && m->t->block))
 		return;
 	s.partition = p;
-	s.value = m->pos[p] - chance(m, 20);
-	if (!chance(m, 4))
-		s.value = m->pos[p] + chance(m, FORWARD + 1);
+	s.value = m->pos[p] - gt_chance(m, 20);
+	if (!gt_chance(m, 4))
+		s.value = m->pos[p] + gt_chance(m, FORWARD + 1);
 	pos.partition = p;
 	if (ioctl(m->fd, EVSTREAM_IOC_POSITION, &pos))
-		fail(m, "POSITION: %s", strerror(errno));
+		gt_fail(m, "POSITION: %s", strerror(errno));
 	if (s.value > pos.end_offset || s.value < (m->t->block ? m->least[p] : 0))
 		return;
 	before = m->gen[p];
@@ -426,97 +382,97 @@ static void seek(struct member *m)
 	if (ret == -ESTALE)
 		return;
 	if (ret)
-		fail(m, "SEEK: %s", strerror(-ret));
-	ask(m, 0);
+		gt_fail(m, "SEEK: %s", strerror(-ret));
+	gt_ask(m, 0);
 	put(m->log, SEEK, p, m->gen[p], s.value, 0, before);
-	tell_new(m);
+	gt_tell_new(m);
 }
 
-static void leave(struct member *m, bool anew)
+static void gt_leave(struct gt_member *m, bool anew)
 {
 	if (!anew && ioctl(m->fd, EVSTREAM_IOC_LEAVE))
-		fail(m, "LEAVE: %s", strerror(errno));
+		gt_fail(m, "LEAVE: %s", strerror(errno));
 	if (anew) {
 		close(m->fd);
 		m->fd = evt_open(&m->t->topic, EVT_ANY, O_RDWR | O_NONBLOCK);
 		if (m->fd < 0)
-			fail(m, "open: %s", strerror(errno));
-	} else if (EVT(read(m->fd, m->buf, ROOM)) != -ESTALE) {
-		fail(m, "it is served after LEAVE");
+			gt_fail(m, "open: %s", strerror(errno));
+	} else if (EVT(read(m->fd, m->buf, GT_ROOM)) != -ESTALE) {
+		gt_fail(m, "it is served after LEAVE");
 	}
-	join(m);
+	gt_join(m);
 }
 
-static void be_calm(struct member *m)
+static void gt_be_calm(struct gt_member *m)
 {
-	struct sight *s = &m->life->sight;
+	struct gt_sight *s = &m->life->sight;
 	uint32_t round, p;
 
-	look(m, m->generation);
+	gt_look(m, m->generation);
 	while ((round = atomic_load(&m->t->round)) % 2 && !atomic_load(&m->t->over)) {
-		look(m, m->generation);
+		gt_look(m, m->generation);
 		atomic_fetch_add(&s->version, 1);
 		s->round = round;
 		s->generation = m->generation;
 		s->members = m->members;
 		s->asked = m->asked;
 		s->owned = 0;
-		for (p = 0; p < PARTITIONS; p++)
+		for (p = 0; p < GT_PARTITIONS; p++)
 			s->owned |= (uint64_t)!!m->gen[p] << p;
 		atomic_fetch_add(&s->version, 1);
 		usleep(2000);
 	}
 }
 
-static void member_begin(struct member *m, struct torture *t, uint32_t life)
+static void gt_member_begin(struct gt_member *m, struct gt *t, uint32_t life)
 {
 	memset(m, 0, sizeof(*m));
 	m->t = t;
 	m->life = &t->life[life];
 	m->log = log_of(t, life);
-	m->rnd = seed_of(t, life);
-	m->buf = malloc(ROOM);
+	m->rnd = tt_seed(t->seed, life);
+	m->buf = malloc(GT_ROOM);
 	m->is_auto = m->life->is_auto;
 	m->fd = evt_open(&t->topic, EVT_ANY, O_RDWR | O_NONBLOCK);
 	if (m->fd < 0)
-		fail(m, "open: %s", strerror(errno));
+		gt_fail(m, "open: %s", strerror(errno));
 }
 
-static void __attribute__((noreturn)) live(struct torture *t, uint32_t life)
+static void __attribute__((noreturn)) gt_live(struct gt *t, uint32_t life)
 {
-	struct member m;
+	struct gt_member m;
 
-	member_begin(&m, t, life);
-	join(&m);
+	gt_member_begin(&m, t, life);
+	gt_join(&m);
 	while (!atomic_load(&t->over)) {
-		uint32_t what = chance(&m, 1000);
+		uint32_t what = gt_chance(&m, 1000);
 
 		if (atomic_load(&t->round) % 2) {
-			be_calm(&m);
+			gt_be_calm(&m);
 			continue;
 		}
 		/* An entry for each partition and a whole FETCH must fit. */
 		if (atomic_load(&m.log->count) > ENTRIES - 4096 || what < 3)
 			break;
 		if (what < 10)
-			leave(&m, what < 6);
+			gt_leave(&m, what < 6);
 		else if (what < 40)
-			seek(&m);
+			gt_seek(&m);
 		else if (what < 60)
-			look(&m, m.generation);
+			gt_look(&m, m.generation);
 		else if (what < 200)
-			commit(&m, chance(&m, 2));
+			gt_commit(&m, gt_chance(&m, 2));
 		else if (what < 350 && !m.is_auto)
-			fetch_some(&m);
+			gt_fetch_some(&m);
 		else
-			read_some(&m);
+			gt_read_some(&m);
 	}
 	_exit(0);
 }
 
 /* ------------------------------------------------------------------- director */
 
-struct crowd {
+struct gt_crowd {
 	uint32_t n;
 	struct {
 		pid_t pid;
@@ -526,7 +482,7 @@ struct crowd {
 	uint32_t killed, stopped, settled;
 };
 
-static const char *spawn(struct torture *t, struct crowd *c, uint64_t *rnd)
+static const char *gt_spawn(struct gt *t, struct gt_crowd *c, uint64_t *rnd)
 {
 	uint32_t life = t->lives;
 	pid_t pid;
@@ -539,7 +495,7 @@ static const char *spawn(struct torture *t, struct crowd *c, uint64_t *rnd)
 	if (pid < 0)
 		return "fork";
 	if (!pid)
-		live(t, life);
+		gt_live(t, life);
 	c->at[c->n].pid = pid;
 	c->at[c->n].life = life;
 	c->at[c->n].stopped = false;
@@ -547,10 +503,10 @@ static const char *spawn(struct torture *t, struct crowd *c, uint64_t *rnd)
 	return NULL;
 }
 
-static const char *buried(struct torture *t, struct crowd *c, uint32_t i, int status)
+static const char *gt_buried(struct gt *t, struct gt_crowd *c, uint32_t i, int status)
 {
 	static char why[200];
-	struct life *l = &t->life[c->at[i].life];
+	struct gt_life *l = &t->life[c->at[i].life];
 
 	c->at[i] = c->at[--c->n];
 	if (!l->why[0] && (!status || status == -SIGKILL))
@@ -560,7 +516,7 @@ static const char *buried(struct torture *t, struct crowd *c, uint32_t i, int st
 }
 
 /* Those that went by themselves. */
-static const char *reap(struct torture *t, struct crowd *c)
+static const char *gt_reap(struct gt *t, struct gt_crowd *c)
 {
 	const char *why = NULL;
 	uint32_t i = 0;
@@ -573,12 +529,12 @@ static const char *reap(struct torture *t, struct crowd *c)
 			continue;
 		}
 		status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-		why = buried(t, c, i, status);
+		why = gt_buried(t, c, i, status);
 	}
 	return why;
 }
 
-static const char *end_all(struct torture *t, struct crowd *c, int signal)
+static const char *gt_end_all(struct gt *t, struct gt_crowd *c, int signal)
 {
 	const char *why = NULL, *other;
 
@@ -586,13 +542,13 @@ static const char *end_all(struct torture *t, struct crowd *c, int signal)
 		if (signal)
 			kill(c->at[0].pid, signal);
 		kill(c->at[0].pid, SIGCONT);
-		other = buried(t, c, 0, evt_wait(c->at[0].pid));
+		other = gt_buried(t, c, 0, evt_wait(c->at[0].pid));
 		why = why ?: other;
 	}
 	return why;
 }
 
-static bool see(struct torture *t, struct sight *s, struct sight *out)
+static bool gt_see(struct gt *t, struct gt_sight *s, struct gt_sight *out)
 {
 	uint32_t version = atomic_load(&s->version);
 
@@ -603,12 +559,12 @@ static bool see(struct torture *t, struct sight *s, struct sight *out)
 }
 
 /* Whether all see the same, and nothing is on its way. */
-static bool agree(struct torture *t, struct crowd *c, struct sight *s)
+static bool gt_agree(struct gt *t, struct gt_crowd *c, struct gt_sight *s)
 {
 	uint32_t i;
 
 	for (i = 0; i < c->n; i++) {
-		if (!see(t, &t->life[c->at[i].life].sight, &s[i]))
+		if (!gt_see(t, &t->life[c->at[i].life].sight, &s[i]))
 			return false;
 		if (s[i].asked || s[i].generation != s[0].generation || s[i].members != c->n)
 			return false;
@@ -616,9 +572,9 @@ static bool agree(struct torture *t, struct crowd *c, struct sight *s)
 	return true;
 }
 
-static const char *balanced(struct crowd *c, const struct sight *s)
+static const char *gt_balanced(struct gt_crowd *c, const struct gt_sight *s)
 {
-	uint32_t i, least = PARTITIONS, most = 0;
+	uint32_t i, least = GT_PARTITIONS, most = 0;
 	static char why[120];
 	uint64_t all = 0;
 
@@ -638,17 +594,17 @@ static const char *balanced(struct crowd *c, const struct sight *s)
 	return why;
 }
 
-static bool seen_since(struct torture *t, struct crowd *c, uint32_t i, struct sight *s)
+static bool gt_seen_since(struct gt *t, struct gt_crowd *c, uint32_t i, struct gt_sight *s)
 {
-	struct life *l = &t->life[c->at[i].life];
+	struct gt_life *l = &t->life[c->at[i].life];
 
 	return l->why[0] || atomic_load(&l->sight.version) >= atomic_load(&s->version) + 4;
 }
 
 /* Nobody comes or goes until the assignment stands still; then it must be even. */
-static const char *settle(struct torture *t, struct crowd *c)
+static const char *gt_settle(struct gt *t, struct gt_crowd *c)
 {
-	struct sight one[LIVE_MAX], two[LIVE_MAX];
+	struct gt_sight one[LIVE_MAX], two[LIVE_MAX];
 	static char why[120];
 	uint32_t i, tries, more;
 	const char *bad;
@@ -660,33 +616,33 @@ static const char *settle(struct torture *t, struct crowd *c)
 	}
 	atomic_fetch_add(&t->round, 1);
 	for (tries = 0; tries < 60000; tries++) {
-		bad = reap(t, c);
+		bad = gt_reap(t, c);
 		if (bad)
 			return bad;
 		usleep(1000);
-		if (!agree(t, c, one))
+		if (!gt_agree(t, c, one))
 			continue;
 		/* Each of them has looked once more since. */
 		for (i = 0; i < c->n; i++)
-			for (more = 0; more < 10000 && !seen_since(t, c, i, &one[i]); more++)
+			for (more = 0; more < 10000 && !gt_seen_since(t, c, i, &one[i]); more++)
 				usleep(500);
-		if (!agree(t, c, two) || two[0].generation != one[0].generation)
+		if (!gt_agree(t, c, two) || two[0].generation != one[0].generation)
 			continue;
 		for (i = 0; i < c->n; i++)
 			if (one[i].owned != two[i].owned)
 				return "what is owned changes within a generation";
 		c->settled++;
 		atomic_fetch_add(&t->round, 1);
-		return balanced(c, two);
+		return gt_balanced(c, two);
 	}
-	agree(t, c, one);
+	gt_agree(t, c, one);
 	snprintf(why, sizeof(why),
 		 "%u members find no rest: they see %u, generation %u, asked %llx",
 		 c->n, one[0].members, one[0].generation, (unsigned long long)one[0].asked);
 	return why;
 }
 
-static const char *direct(struct torture *t, struct crowd *c, uint64_t *rnd, int milliseconds)
+static const char *gt_direct(struct gt *t, struct gt_crowd *c, uint64_t *rnd, int milliseconds)
 {
 	uint32_t target = LIVE_MIN + evw_random(rnd) % (LIVE_MAX - LIVE_MIN + 1), i, tick;
 	struct timespec begun, now;
@@ -698,15 +654,15 @@ static const char *direct(struct torture *t, struct crowd *c, uint64_t *rnd, int
 		if ((now.tv_sec - begun.tv_sec) * 1000 +
 		    (now.tv_nsec - begun.tv_nsec) / 1000000 > milliseconds)
 			break;
-		why = reap(t, c);
+		why = gt_reap(t, c);
 		if (why)
 			break;
 		if (tick % 60 == 0) {
 			target = LIVE_MIN + evw_random(rnd) % (LIVE_MAX - LIVE_MIN + 1);
-			why = settle(t, c);
+			why = gt_settle(t, c);
 		}
 		while (!why && c->n < LIVE_MIN && t->lives < LIVES - 1)
-			why = spawn(t, c, rnd);
+			why = gt_spawn(t, c, rnd);
 		if (!c->n)
 			break;
 		i = evw_random(rnd) % c->n;
@@ -714,13 +670,13 @@ static const char *direct(struct torture *t, struct crowd *c, uint64_t *rnd, int
 		case 0:
 		case 1:
 			if (!why && c->n < target)
-				why = spawn(t, c, rnd);
+				why = gt_spawn(t, c, rnd);
 			break;
 		case 2:
 			if (c->n <= LIVE_MIN)
 				break;
 			kill(c->at[i].pid, SIGKILL);
-			why = why ?: buried(t, c, i, evt_wait(c->at[i].pid));
+			why = why ?: gt_buried(t, c, i, evt_wait(c->at[i].pid));
 			c->killed++;
 			break;
 		case 3:
@@ -738,13 +694,13 @@ static const char *direct(struct torture *t, struct crowd *c, uint64_t *rnd, int
 		}
 		usleep(evw_random(rnd) % 30000);
 	}
-	return why ?: settle(t, c);
+	return why ?: gt_settle(t, c);
 }
 
 /* -------------------------------------------------------------------- checker */
 
 /* Something that happened to a partition under an owner. */
-struct event {
+struct gt_event {
 	enum { AT, SERVED, GUESSED, VAGUE, COMMITTED, PERHAPS, MOVED } what;
 	uint32_t generation;
 	uint32_t life;
@@ -752,8 +708,8 @@ struct event {
 	int64_t offset;
 };
 
-struct past {
-	struct event *e;
+struct gt_past {
+	struct gt_event *e;
 	uint32_t n, room;
 	uint32_t records;
 	uint32_t (*id)[2];		/* by offset: producer and seq */
@@ -761,17 +717,17 @@ struct past {
 	bool unclear;			/* a commit on read under a generation that was not seen */
 };
 
-struct check {
-	struct torture *t;
-	struct past past[PARTITIONS];
-	uint32_t *sent[PRODUCERS];	/* by seq: offset */
-	uint32_t nr_sent[PRODUCERS];
+struct gt_check {
+	struct gt *t;
+	struct gt_past past[GT_PARTITIONS];
+	uint32_t *sent[GT_PRODUCERS];	/* by seq: offset */
+	uint32_t nr_sent[GT_PRODUCERS];
 	uint32_t cut;			/* members killed while a read committed */
 	uint32_t served, commits, stale, twice, vague, unclear, owners;
 	char why[200];
 };
 
-static void __printf(2, 3) wrong(struct check *k, const char *fmt, ...)
+static void __printf(2, 3) gt_wrong(struct gt_check *k, const char *fmt, ...)
 {
 	va_list args;
 
@@ -782,32 +738,32 @@ static void __printf(2, 3) wrong(struct check *k, const char *fmt, ...)
 	va_end(args);
 }
 
-static void check_sent(struct check *k)
+static void gt_check_sent(struct gt_check *k)
 {
-	struct torture *t = k->t;
+	struct gt *t = k->t;
 	uint32_t i, j, p;
 
-	for (i = 0; i < PRODUCERS; i++) {
+	for (i = 0; i < GT_PRODUCERS; i++) {
 		k->nr_sent[i] = atomic_load(&t->sent[i]->count);
 		k->sent[i] = calloc(k->nr_sent[i] + 1, sizeof(*k->sent[i]));
 		for (j = 0; j < k->nr_sent[i]; j++)
 			k->past[t->sent[i]->e[j].partition].records++;
 	}
-	for (p = 0; p < PARTITIONS; p++) {
-		struct past *past = &k->past[p];
+	for (p = 0; p < GT_PARTITIONS; p++) {
+		struct gt_past *past = &k->past[p];
 
 		past->id = calloc(past->records + 1, sizeof(*past->id));
 		past->seen = calloc(past->records + 1, 1);
 		memset(past->id, 0xff, past->records * sizeof(*past->id));
 	}
-	for (i = 0; i < PRODUCERS; i++) {
+	for (i = 0; i < GT_PRODUCERS; i++) {
 		for (j = 0; j < k->nr_sent[i]; j++) {
-			const struct entry *e = &t->sent[i]->e[j];
-			struct past *past = &k->past[e->partition];
+			const struct tt_entry *e = &t->sent[i]->e[j];
+			struct gt_past *past = &k->past[e->partition];
 
 			if (e->seq != j || e->offset < 0 || e->offset >= past->records ||
 			    past->id[e->offset][0] != ~0U) {
-				wrong(k, "producer %u's record %u has offset %lld", i, e->seq,
+				gt_wrong(k, "producer %u's record %u has offset %lld", i, e->seq,
 				      (long long)e->offset);
 				return;
 			}
@@ -818,60 +774,60 @@ static void check_sent(struct check *k)
 	}
 }
 
-static void add(struct check *k, uint32_t life, uint32_t p, uint32_t generation, int what,
+static void gt_add(struct gt_check *k, uint32_t life, uint32_t p, uint32_t generation, int what,
 		int64_t offset)
 {
-	struct past *past = &k->past[p];
+	struct gt_past *past = &k->past[p];
 
 	if (past->n == past->room) {
 		past->room = past->room * 2 ?: 1024;
 		past->e = realloc(past->e, past->room * sizeof(*past->e));
 	}
-	past->e[past->n] = (struct event){ .what = what, .generation = generation, .life = life,
+	past->e[past->n] = (struct gt_event){ .what = what, .generation = generation, .life = life,
 					   .order = past->n, .offset = offset };
 	past->n++;
 }
 
 /* A record, and the partition's generation after it was served. */
-static void check_read(struct check *k, uint32_t life, const struct entry *e, uint32_t after)
+static void gt_check_read(struct gt_check *k, uint32_t life, const struct tt_entry *e, uint32_t after)
 {
 	uint32_t p = e->partition, before = e->generation;
 	bool is_auto = k->t->life[life].is_auto;
 	int64_t offset = k->sent[e->producer][e->seq];
 
 	if (before && before == after) {
-		add(k, life, p, before, SERVED, offset);
+		gt_add(k, life, p, before, SERVED, offset);
 	} else if (before && after) {
 		/* Under which of the two? */
 		k->vague++;
-		add(k, life, p, after, VAGUE, offset);
+		gt_add(k, life, p, after, VAGUE, offset);
 	} else if (before || after) {
 		/* Unless it was gained and lost between. */
-		add(k, life, p, before ?: after, GUESSED, offset);
+		gt_add(k, life, p, before ?: after, GUESSED, offset);
 	} else {
 		k->vague++;
 	}
 	if (!is_auto)
 		return;
 	if (before && before == after)
-		add(k, life, p, before, COMMITTED, offset + 1);
+		gt_add(k, life, p, before, COMMITTED, offset + 1);
 	else if (!before == !after)
 		k->past[p].unclear = true;
 }
 
 /* A member's life as its log has it, by partition and generation. */
-static void check_life(struct check *k, uint32_t life)
+static void gt_check_life(struct gt_check *k, uint32_t life)
 {
-	const struct log *log = log_of(k->t, life);
+	const struct tt_log *log = log_of(k->t, life);
 	uint32_t n = atomic_load(&log->count), i, j, p, begin = 0;
 	bool is_auto = k->t->life[life].is_auto, open = false;
-	int64_t try[PARTITIONS];
-	uint32_t tried[PARTITIONS] = {}, stale[PARTITIONS] = {};
+	int64_t try[GT_PARTITIONS];
+	uint32_t tried[GT_PARTITIONS] = {}, stale[GT_PARTITIONS] = {};
 	int64_t offset;
 
 	for (i = 0; i < n; i++) {
-		const struct entry *e = &log->e[i];
-		struct past *past = &k->past[e->partition];
+		const struct tt_entry *e = &log->e[i];
+		struct gt_past *past = &k->past[e->partition];
 
 		p = e->partition;
 		switch (e->kind) {
@@ -880,13 +836,13 @@ static void check_life(struct check *k, uint32_t life)
 			open = true;
 			break;
 		case READ:
-			if (e->producer >= PRODUCERS || e->seq >= k->nr_sent[e->producer]) {
-				wrong(k, "a record that nobody sent");
+			if (e->producer >= GT_PRODUCERS || e->seq >= k->nr_sent[e->producer]) {
+				gt_wrong(k, "a record that nobody sent");
 				return;
 			}
 			offset = k->sent[e->producer][e->seq];
 			if (e->offset >= 0 && e->offset != offset) {
-				wrong(k, "partition %u: %lld was served as %lld", p,
+				gt_wrong(k, "partition %u: %lld was served as %lld", p,
 				      (long long)offset, (long long)e->offset);
 				return;
 			}
@@ -901,10 +857,10 @@ static void check_life(struct check *k, uint32_t life)
 		case TOUCH:
 			for (j = begin; j < i; j++)
 				if (log->e[j].kind == READ && log->e[j].partition == p)
-					check_read(k, life, &log->e[j], e->generation);
+					gt_check_read(k, life, &log->e[j], e->generation);
 			break;
 		case OWN:
-			add(k, life, p, e->generation, AT, e->offset);
+			gt_add(k, life, p, e->generation, AT, e->offset);
 			break;
 		case TRY:
 			tried[p] = e->generation;
@@ -912,9 +868,9 @@ static void check_life(struct check *k, uint32_t life)
 			break;
 		case DONE:
 			if (stale[p] == e->generation)
-				wrong(k, "partition %u: generation %u is back", p, e->generation);
+				gt_wrong(k, "partition %u: generation %u is back", p, e->generation);
 			tried[p] = 0;
-			add(k, life, p, e->generation, COMMITTED, e->offset);
+			gt_add(k, life, p, e->generation, COMMITTED, e->offset);
 			k->commits++;
 			break;
 		case STALE:
@@ -924,36 +880,36 @@ static void check_life(struct check *k, uint32_t life)
 			break;
 		case SEEK:
 			if (e->generation == e->seq) {
-				add(k, life, p, e->generation, MOVED, e->offset);
+				gt_add(k, life, p, e->generation, MOVED, e->offset);
 				break;
 			}
 			k->vague++;
 			if (e->generation)
-				add(k, life, p, e->generation, VAGUE, e->offset);
+				gt_add(k, life, p, e->generation, VAGUE, e->offset);
 			/* What it may have passed over. */
 			for (offset = e->offset - FORWARD; offset < e->offset; offset++)
 				if (offset >= 0 && offset < past->records)
 					past->seen[offset] |= 2;
 			break;
 		default:
-			wrong(k, "an entry of kind %d", e->kind);
+			gt_wrong(k, "an entry of kind %d", e->kind);
 			return;
 		}
 	}
-	for (p = 0; p < PARTITIONS; p++)
+	for (p = 0; p < GT_PARTITIONS; p++)
 		if (tried[p])
-			add(k, life, p, tried[p], PERHAPS, try[p]);
+			gt_add(k, life, p, tried[p], PERHAPS, try[p]);
 	if (!open || !is_auto)
 		return;
 	/* What it read last was committed by that, if it is in the log or not. */
 	for (i = begin; i < n; i++) {
-		const struct entry *e = &log->e[i];
+		const struct tt_entry *e = &log->e[i];
 
 		if (e->kind != READ)
 			continue;
 		open = false;
 		if (e->generation)
-			add(k, life, e->partition, e->generation, GUESSED,
+			gt_add(k, life, e->partition, e->generation, GUESSED,
 			    k->sent[e->producer][e->seq]);
 		else
 			k->past[e->partition].unclear = true;
@@ -961,9 +917,9 @@ static void check_life(struct check *k, uint32_t life)
 	k->cut += open;
 }
 
-static int by_generation(const void *a, const void *b)
+static int gt_by_generation(const void *a, const void *b)
 {
-	const struct event *x = a, *y = b;
+	const struct gt_event *x = a, *y = b;
 
 	if (x->generation != y->generation)
 		return x->generation < y->generation ? -1 : 1;
@@ -973,12 +929,12 @@ static int by_generation(const void *a, const void *b)
 #define MAYBE	64
 
 /* The offsets that may be the committed one. */
-struct maybe {
+struct gt_maybe {
 	int64_t offset[MAYBE];
 	uint32_t n;
 };
 
-static bool maybe_is(const struct maybe *c, int64_t offset)
+static bool gt_maybe_is(const struct gt_maybe *c, int64_t offset)
 {
 	uint32_t i;
 
@@ -989,11 +945,11 @@ static bool maybe_is(const struct maybe *c, int64_t offset)
 }
 
 /* Whether an owner may begin at @offset: then that was the committed one. */
-static bool maybe_begin(struct check *k, uint32_t p, struct maybe *c, int64_t offset)
+static bool gt_maybe_begin(struct gt_check *k, uint32_t p, struct gt_maybe *c, int64_t offset)
 {
-	bool ok = maybe_is(c, offset);
+	bool ok = gt_maybe_is(c, offset);
 
-	if (!ok && k->cut && maybe_is(c, offset - 1)) {
+	if (!ok && k->cut && gt_maybe_is(c, offset - 1)) {
 		/* Committed on read by one that was killed then: at most once. */
 		k->cut--;
 		k->past[p].seen[offset - 1] |= 2;
@@ -1008,20 +964,20 @@ static bool maybe_begin(struct check *k, uint32_t p, struct maybe *c, int64_t of
  * Each owner goes on where the one before had committed, and from there without a
  * gap or a step back, but by its own seeks.
  */
-static void check_past(struct check *k, uint32_t p, int64_t committed)
+static void gt_check_past(struct gt_check *k, uint32_t p, int64_t committed)
 {
 	static const char *const names[] = {
 		[AT] = "is at", [SERVED] = "was served", [COMMITTED] = "committed",
 	};
-	struct past *past = &k->past[p];
-	struct maybe c = { .n = 1 };
+	struct gt_past *past = &k->past[p];
+	struct gt_maybe c = { .n = 1 };
 	uint32_t i, owner = 0, generation = 0;
 	int64_t at = -1, j;
 	bool vague = false;
 
-	qsort(past->e, past->n, sizeof(*past->e), by_generation);
+	qsort(past->e, past->n, sizeof(*past->e), gt_by_generation);
 	for (i = 0; i < past->n && !k->why[0]; i++) {
-		const struct event *e = &past->e[i];
+		const struct gt_event *e = &past->e[i];
 		int64_t want;
 		bool ok = true;
 
@@ -1032,7 +988,7 @@ static void check_past(struct check *k, uint32_t p, int64_t committed)
 			vague = false;
 			k->owners++;
 		} else if (e->life != owner) {
-			wrong(k, "partition %u: generation %u has two owners", p, generation);
+			gt_wrong(k, "partition %u: generation %u has two owners", p, generation);
 			return;
 		}
 		want = at >= 0 ? at : c.offset[0];
@@ -1042,12 +998,12 @@ static void check_past(struct check *k, uint32_t p, int64_t committed)
 			if (at >= 0)
 				ok = vague || e->offset == at;
 			else if (!vague)
-				ok = maybe_begin(k, p, &c, e->offset);
+				ok = gt_maybe_begin(k, p, &c, e->offset);
 			vague = false;
 			at = e->offset + (e->what == SERVED);
 			break;
 		case GUESSED:
-			if (at >= 0 ? e->offset == at : maybe_is(&c, e->offset)) {
+			if (at >= 0 ? e->offset == at : gt_maybe_is(&c, e->offset)) {
 				at = e->offset + 1;
 				if (k->t->life[e->life].is_auto) {
 					c.offset[0] = at;
@@ -1079,34 +1035,34 @@ static void check_past(struct check *k, uint32_t p, int64_t committed)
 			break;
 		}
 		if (!ok && !past->unclear)
-			wrong(k, "partition %u, generation %u, member %u: %s %lld, not %lld",
+			gt_wrong(k, "partition %u, generation %u, member %u: %s %lld, not %lld",
 			      p, generation, owner, names[e->what], (long long)e->offset,
 			      (long long)want);
 	}
 	k->unclear += past->unclear;
-	if (!k->why[0] && !maybe_begin(k, p, &c, committed) && !past->unclear)
-		wrong(k, "partition %u: %lld is committed, which nobody was told", p,
+	if (!k->why[0] && !gt_maybe_begin(k, p, &c, committed) && !past->unclear)
+		gt_wrong(k, "partition %u: %lld is committed, which nobody was told", p,
 		      (long long)committed);
 }
 
-static void check_all(struct check *k, const int64_t *committed)
+static void gt_check_all(struct gt_check *k, const int64_t *committed)
 {
 	uint32_t i, p;
 
-	check_sent(k);
+	gt_check_sent(k);
 	for (i = 0; i < k->t->lives && !k->why[0]; i++)
-		check_life(k, i);
-	for (p = 0; p < PARTITIONS && !k->why[0]; p++)
-		check_past(k, p, committed[p]);
+		gt_check_life(k, i);
+	for (p = 0; p < GT_PARTITIONS && !k->why[0]; p++)
+		gt_check_past(k, p, committed[p]);
 }
 
 /* After the last member has read and committed all there was left. */
-static void check_lost(struct check *k)
+static void gt_check_lost(struct gt_check *k)
 {
 	uint32_t p, i;
 
-	for (p = 0; p < PARTITIONS && !k->why[0]; p++) {
-		struct past *past = &k->past[p];
+	for (p = 0; p < GT_PARTITIONS && !k->why[0]; p++) {
+		struct gt_past *past = &k->past[p];
 
 		for (i = 0; i < past->records; i++) {
 			if (past->seen[i])
@@ -1115,18 +1071,18 @@ static void check_lost(struct check *k)
 				k->cut--;
 				continue;
 			}
-			wrong(k, "partition %u: nobody was served %u", p, i);
+			gt_wrong(k, "partition %u: nobody was served %u", p, i);
 		}
 	}
 }
 
-static void check_free(struct check *k)
+static void gt_check_free(struct gt_check *k)
 {
 	uint32_t i;
 
-	for (i = 0; i < PRODUCERS; i++)
+	for (i = 0; i < GT_PRODUCERS; i++)
 		free(k->sent[i]);
-	for (i = 0; i < PARTITIONS; i++) {
+	for (i = 0; i < GT_PARTITIONS; i++) {
 		free(k->past[i].e);
 		free(k->past[i].id);
 		free(k->past[i].seen);
@@ -1134,17 +1090,17 @@ static void check_free(struct check *k)
 }
 
 /* The last member: how far the group is, then the rest of the records. */
-static const char *finish(struct torture *t, struct check *k)
+static const char *gt_finish(struct gt *t, struct gt_check *k)
 {
-	int64_t committed[PARTITIONS];
+	int64_t committed[GT_PARTITIONS];
 	static char why[160];
-	struct member m;
+	struct gt_member m;
 	int p;
 
-	member_begin(&m, t, t->lives);
+	gt_member_begin(&m, t, t->lives);
 	t->lives++;
-	join(&m);
-	for (p = 0; p < PARTITIONS; p++) {
+	gt_join(&m);
+	for (p = 0; p < GT_PARTITIONS; p++) {
 		struct evstream_position pos = { .partition = p };
 
 		if (ioctl(m.fd, EVSTREAM_IOC_POSITION, &pos))
@@ -1153,11 +1109,11 @@ static const char *finish(struct torture *t, struct check *k)
 		if (pos.owner == 0 || pos.offset != pos.committed)
 			return "the last member does not begin at the committed offset";
 	}
-	check_all(k, committed);
-	for (p = 0; p < PARTITIONS && !k->why[0]; p++) {
-		struct evstream_fetch a = { .buf = (uintptr_t)m.buf, .len = ROOM, .offset = -1,
+	gt_check_all(k, committed);
+	for (p = 0; p < GT_PARTITIONS && !k->why[0]; p++) {
+		struct evstream_fetch a = { .buf = (uintptr_t)m.buf, .len = GT_ROOM, .offset = -1,
 					    .partition = p };
-		struct past *past = &k->past[p];
+		struct gt_past *past = &k->past[p];
 		struct evs_batch_iter it;
 		struct evs_record rec;
 		struct evw_head h;
@@ -1185,18 +1141,18 @@ static const char *finish(struct torture *t, struct check *k)
 			return why;
 		}
 	}
-	check_lost(k);
+	gt_check_lost(k);
 	close(m.fd);
 	free(m.buf);
 	return k->why[0] ? k->why : NULL;
 }
 
-static const char *epoch(struct torture *t, bool block, int milliseconds, char *said, size_t size)
+static const char *gt_epoch(struct gt *t, bool block, int milliseconds, char *said, size_t size)
 {
-	struct crowd c = {};
+	struct gt_crowd c = {};
 	struct evw_crew crew;
-	struct check *k = calloc(1, sizeof(*k));
-	uint64_t rnd = seed_of(t, 90000);
+	struct gt_check *k = calloc(1, sizeof(*k));
+	uint64_t rnd = tt_seed(t->seed, 90000);
 	const char *why;
 	static char told[200];
 	int i, failed;
@@ -1208,9 +1164,9 @@ static const char *epoch(struct torture *t, bool block, int milliseconds, char *
 		return "topic create";
 	k->t = t;
 	evw_crew_init(&crew, true);
-	for (i = 0; i < PRODUCERS; i++)
-		evw_start(&crew, produce, t, i);
-	why = direct(t, &c, &rnd, milliseconds);
+	for (i = 0; i < GT_PRODUCERS; i++)
+		evw_start(&crew, gt_produce, t, i);
+	why = gt_direct(t, &c, &rnd, milliseconds);
 	atomic_store(&t->stop, 1);
 	/* Who waits for room needs members that commit. */
 	if (why)
@@ -1218,11 +1174,11 @@ static const char *epoch(struct torture *t, bool block, int milliseconds, char *
 	failed = evw_join(&crew);
 	atomic_store(&t->over, 1);
 	if (why) {
-		end_all(t, &c, SIGKILL);
+		gt_end_all(t, &c, SIGKILL);
 	} else {
-		const char *other = end_all(t, &c, 0);
+		const char *other = gt_end_all(t, &c, 0);
 
-		why = failed ? "producers failed" : other ?: finish(t, k);
+		why = failed ? "producers failed" : other ?: gt_finish(t, k);
 		if (evt_delete(&t->topic))
 			why = why ?: "topic delete";
 	}
@@ -1231,72 +1187,28 @@ static const char *epoch(struct torture *t, bool block, int milliseconds, char *
 		 block ? "block" : "overwrite", t->lives, c.killed, c.stopped, k->served,
 		 k->twice, k->commits, k->stale, k->owners, c.settled, k->vague, k->unclear);
 	snprintf(told, sizeof(told), "%s", why ?: "");
-	check_free(k);
+	gt_check_free(k);
 	free(k);
 	return why ? told : NULL;
 }
 
-static long long setting(const char *name, long long otherwise)
+/* A scene of the torture: a group from its first member to its last. */
+static const char *group_scene(uint64_t seed, int milliseconds, char *said, size_t size)
 {
-	const char *text = getenv(name);
-
-	return text ? strtoll(text, NULL, 0) : otherwise;
-}
-
-static struct torture *torture_new(uint64_t seed)
-{
-	struct torture *t = evw_shared(sizeof(*t));
+	struct gt *t = evw_shared(sizeof(*t));
+	const char *why;
 	int i;
 
 	t->seed = seed;
-	/* Of most of it nothing is ever written. */
-	t->logs = mmap(NULL, LIVES * LOG_SIZE(ENTRIES), PROT_READ | PROT_WRITE,
-		       MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (t->logs == MAP_FAILED)
-		abort();
-	for (i = 0; i < PRODUCERS; i++)
-		t->sent[i] = evw_shared(LOG_SIZE(PRODUCED));
-	return t;
-}
-
-static void torture_free(struct torture *t)
-{
-	int i;
-
-	for (i = 0; i < PRODUCERS; i++)
-		munmap(t->sent[i], LOG_SIZE(PRODUCED));
-	munmap(t->logs, LIVES * LOG_SIZE(ENTRIES));
+	t->logs = tt_logs(LIVES, ENTRIES);
+	for (i = 0; i < GT_PRODUCERS; i++)
+		t->sent[i] = evw_shared(TT_LOG_SIZE(PRODUCED));
+	why = gt_epoch(t, seed % 2, milliseconds, said, size);
+	for (i = 0; i < GT_PRODUCERS; i++)
+		munmap(t->sent[i], TT_LOG_SIZE(PRODUCED));
+	munmap(t->logs, LIVES * TT_LOG_SIZE(ENTRIES));
 	munmap(t, sizeof(*t));
+	return why;
 }
 
-FIXTURE(torture) {
-	int none;
-};
-
-FIXTURE_SETUP(torture) { }
-FIXTURE_TEARDOWN(torture) { }
-
-TEST_F_TIMEOUT(torture, all_at_once, 100000)
-{
-	struct timespec now;
-	uint64_t seed;
-	int seconds, i;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	seed = setting("EVSTREAM_SEED", now.tv_sec);
-	seconds = setting("EVSTREAM_SECONDS", 12);
-	for (i = 0; i * 6 < seconds; i++, seed++) {
-		struct torture *t = torture_new(seed);
-		char said[300];
-		const char *why;
-
-		TH_LOG("EVSTREAM_SEED=%llu", (unsigned long long)seed);
-		why = epoch(t, i % 2, 5000, said, sizeof(said));
-		TH_LOG("%s", said);
-		ASSERT_EQ(NULL, why)
-			TH_LOG("%s", why);
-		torture_free(t);
-	}
-}
-
-TEST_HARNESS_MAIN
+#endif /* EVGROUPTORTURE_H */
