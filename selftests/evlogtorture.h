@@ -592,6 +592,8 @@ static const char *ponger(void *arg, int index, struct evw_worker *w)
 		} while (ret >= 0 || ret == -EPIPE);
 		atomic_store(&t->pong, lseek(fd, 0, SEEK_CUR));
 	}
+	/* It waits for nothing any more. */
+	atomic_store(&t->pong, LLONG_MAX);
 	evs_reader_close(r);
 	free(buf);
 	close(ep);
@@ -625,7 +627,7 @@ static const char *pinger(void *arg, int index, struct evw_worker *w)
 		if (ret)
 			return evw_why(w, "PING: %s", strerror(-ret));
 		t->pings++;
-		while (atomic_load(&t->pong) <= rec.offset && !last) {
+		while (atomic_load(&t->pong) <= rec.offset) {
 			if (gone(evt_stat(fd, PING, &(struct evstream_stat){})))
 				break;
 			if (tt_now_ms() > end)
@@ -1157,7 +1159,7 @@ static const char *phase(struct torture *t, uint64_t *rnd)
 		return why;
 	begin(t, crew, rnd);
 	usleep((400 + evw_random(rnd) % 800) * 1000);
-	if (evw_random(rnd) % 2)
+	if (evw_random(rnd) % 4)
 		why = copy_is_good(t);
 	failed = calm ? calm_down(t, crew) : 0;
 	if (evw_random(rnd) % 8 == 0) {
@@ -1183,7 +1185,7 @@ static const char *durable_scene(struct torture *t, uint64_t seed, int milliseco
 	const char *why = NULL;
 	int i;
 
-	for (i = 0; !why && (i < 2 || tt_now_ms() < end); i++) {
+	for (i = 0; !why && (i < 3 || tt_now_ms() < end); i++) {
 		t->seed = seed + i * 1000003;
 		why = phase(t, &rnd);
 	}

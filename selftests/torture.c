@@ -13,7 +13,7 @@
 #include "evqueuetorture.h"
 
 #define ROUND_MS	5000
-#define BRINK_MS	700
+#define BRINK_MS	1500
 #define SETTLE_MS	60000
 #define HAMMERS		2
 
@@ -109,7 +109,7 @@ static const char *brink(void *arg, int index, struct evw_worker *w)
 				return evw_why(w, "rmmod: %s", strerror(-ret));
 			if (!ret)
 				d->unloaded++;
-			usleep(evw_random(&rnd) % 3000);
+			usleep(evw_random(&rnd) % 100000);
 			if (!ret)
 				evd_sh("modprobe evstream%s 2>/dev/null", args);
 			continue;
@@ -170,7 +170,7 @@ static const char *act(struct director *d)
 	for (i = 0; i < HAMMERS; i++)
 		evw_start(&hammers, hammer, d, i);
 	/* All of them come in turn; the seed says beside what. */
-	evw_start(&scenes, scene, d, 3 + d->round % 2);
+	evw_start(&scenes, scene, d, 3 + (d->seed + d->round) % 2);
 	evw_start(&scenes, scene, d, 1 + evw_random(&rnd) % 2);
 	if (evw_random(&rnd) % 2 || d->round == 0)
 		evw_start(&scenes, scene, d, 0);
