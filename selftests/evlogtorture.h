@@ -29,6 +29,7 @@ struct torture {
 	char fs[16];
 	uint64_t seed;
 	atomic_int calm;			/* producers: stop and say how far you got */
+	atomic_int hold;			/* producers: wait a moment */
 	atomic_int over;			/* readers: what is there is all there is */
 	atomic_uint written[PRODUCERS];		/* acknowledged */
 	atomic_uint tried[PRODUCERS];		/* they may be there */
@@ -166,6 +167,10 @@ static const char *produce(void *arg, int index, struct evw_worker *w)
 	if (ret)
 		return gone(ret) ? NULL : evw_why(w, "SET_FRAMING: %s", strerror(-ret));
 	while (!atomic_load(&t->calm)) {
+		if (atomic_load(&t->hold)) {
+			usleep(1000);
+			continue;
+		}
 		ret = torture_append(t, fd, lines, buf, bad, index, seq, &rnd);
 		if (gone(ret))
 			return NULL;
@@ -1104,7 +1109,7 @@ static const char *thin_out(struct torture *t)
  * Its files as a crash could leave them: copied while it is written to. The checkpoint
  * goes first, since all it speaks of is in the other files then.
  */
-static const char *copy_is_good(struct torture *t)
+static const char *copy_is_good(struct torture *t, bool hold)
 {
 	uint32_t least[PRODUCERS], most[PRODUCERS], found[PRODUCERS];
 	struct evt_topic copy;
@@ -1113,8 +1118,19 @@ static const char *copy_is_good(struct torture *t)
 	int i;
 
 	snprintf(dir, sizeof(dir), "%s.copy", t->dir);
-	snprintf(copy.name, sizeof(copy.name), "copy-%s", t->topic.name);
+	snprintf(copy.name, sizeof(copy.name), "copy-%.50s", t->topic.name);
 	numbers(t->synced, least);
+	if (hold) {
+		/* What was flushed last is the end of the files then. */
+		int fd = evt_open(&t->topic, EVT_ANY, O_RDWR);
+
+		atomic_store(&t->hold, 1);
+		usleep(20000);
+		numbers(t->written, least);
+		if (fsync(fd))
+			return "fsync";
+		close(fd);
+	}
 	if (evd_sh("set -e; mkdir %s; cd %s; cp %s.evstream %s/%s.evstream\n"
 		   "for n in 0 1 2; do\n"
 		   "	from=%s-$n; to=%s/%s-$n; mkdir $to\n"
@@ -1123,6 +1139,7 @@ static const char *copy_is_good(struct torture *t)
 		   "done", dir, t->dir, t->topic.name, dir, copy.name, t->topic.name, dir, copy.name))
 		return "files cannot be copied";
 	numbers(t->tried, most);
+	atomic_store(&t->hold, 0);
 	if (evd_attach(&copy, dir))
 		return "topic attach of a copy";
 	for (i = 0; i < PARTITIONS && !why; i++)
@@ -1160,7 +1177,7 @@ static const char *phase(struct torture *t, uint64_t *rnd)
 	begin(t, crew, rnd);
 	usleep((400 + evw_random(rnd) % 800) * 1000);
 	if (evw_random(rnd) % 4)
-		why = copy_is_good(t);
+		why = copy_is_good(t, evw_random(rnd) % 2);
 	failed = calm ? calm_down(t, crew) : 0;
 	if (evw_random(rnd) % 8 == 0) {
 		if (evt_delete(&t->topic))
