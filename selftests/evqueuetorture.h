@@ -272,12 +272,14 @@ struct qt_crowd {
 
 static const char *qt_spawn(struct qt *t, struct qt_crowd *c, int i)
 {
-	pid_t pid = t->lives < QT_LIVES - 1 ? fork() : -1;
+	/* The child must not look: the memory is shared, and the next may be there. */
+	uint32_t life = t->lives;
+	pid_t pid = life < QT_LIVES - 1 ? fork() : -1;
 
 	if (pid < 0)
 		return "fork";
 	if (!pid)
-		qt_live(t, t->lives);
+		qt_live(t, life);
 	c->pid[i] = pid;
 	c->life[i] = t->lives++;
 	c->until[i] = 0;
