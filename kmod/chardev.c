@@ -255,6 +255,17 @@ static struct evs_topic *evs_open_topic(unsigned int minor, u32 *partition)
 	return t;
 }
 
+/* What a file takes, or can keep: of a partition, the folio that it reads. */
+static u64 evs_file_memory(const struct evs_file *f, fmode_t mode)
+{
+	u64 bytes = sizeof(*f);
+
+	if (!(mode & FMODE_READ))
+		return bytes;
+	return bytes + (f->part ? EVS_FOLIO_MAX :
+			(u64)f->topic->partitions * sizeof(*f->cursor));
+}
+
 static int evs_open_cursors(struct evs_file *f)
 {
 	u32 i, n = f->topic->partitions;
@@ -300,10 +311,17 @@ static int evs_open(struct inode *inode, struct file *file)
 		partition = (u32)atomic_inc_return(&t->turn) % t->partitions;
 	f->own = partition;
 	f->to = t->partition[partition];
+	f->user = evs_user_current();
+	ret = PTR_ERR_OR_ZERO(f->user);
+	if (ret)
+		goto free_file;
+	ret = evs_user_charge(f->user, EVS_CHARGE_MEMORY, evs_file_memory(f, file->f_mode));
+	if (ret)
+		goto put_user;
 	if (file->f_mode & FMODE_READ) {
 		ret = evs_open_cursors(f);
 		if (ret)
-			goto free_file;
+			goto uncharge;
 	}
 	if (f->part) {
 		if (file->f_mode & FMODE_READ)
@@ -317,6 +335,10 @@ static int evs_open(struct inode *inode, struct file *file)
 	file->f_mode |= FMODE_NOWAIT;
 	return 0;
 
+uncharge:
+	evs_user_uncharge(f->user, EVS_CHARGE_MEMORY, evs_file_memory(f, file->f_mode));
+put_user:
+	evs_user_put(f->user);
 free_file:
 	kfree(f);
 put_topic:
@@ -344,6 +366,8 @@ static int evs_release(struct inode *inode, struct file *file)
 			evs_cursor_put(&f->cursor[i]);
 		kvfree(f->cursor);
 	}
+	evs_user_uncharge(f->user, EVS_CHARGE_MEMORY, evs_file_memory(f, file->f_mode));
+	evs_user_put(f->user);
 	evs_topic_put(f->topic);
 	kfree(f);
 	return 0;

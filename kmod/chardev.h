@@ -10,11 +10,13 @@
 
 #include "group.h"
 #include "partition.h"
+#include "quota.h"
 #include "topic.h"
 
 /**
  * struct evs_file - an open node
  * @topic: a reference
+ * @user: who is charged for it, a reference, NULL: nobody
  * @part: the partition, NULL: any
  * @own: number of the partition of records without a key
  * @to: that partition
@@ -32,6 +34,7 @@
  */
 struct evs_file {
 	struct evs_topic *topic;
+	struct evs_user *user;
 	struct evs_partition *part;
 	struct evs_partition *to;
 	u32 own;

@@ -17,6 +17,7 @@
 #include "internal.h"
 #include "offsets.h"
 #include "partition.h"
+#include "quota.h"
 #include "queue.h"
 #include "topic.h"
 
@@ -68,6 +69,75 @@ static bool evs_count_up(atomic_t *count, u32 ceiling)
 		return false;
 	}
 	return true;
+}
+
+/* Who is charged for a group that nobody was charged for yet. */
+static int evs_group_charge(struct evs_group *g, struct evs_user *user)
+{
+	int ret = evs_user_charge(user, EVS_CHARGE_MEMORY, g->memory);
+
+	if (!ret)
+		g->user = evs_user_get(user);
+	return ret;
+}
+
+/* Both ceilings on groups, the user's first. */
+static int evs_group_count(struct evs_group *g)
+{
+	int ret = evs_user_charge(g->user, EVS_CHARGE_GROUPS, 1);
+
+	if (ret)
+		return ret;
+	if (!evs_count_up(&evs_groups_count, evs_groups_ceiling())) {
+		evs_user_uncharge(g->user, EVS_CHARGE_GROUPS, 1);
+		return -ENOSPC;
+	}
+	g->counted = true;
+	return 0;
+}
+
+static void evs_group_uncount(struct evs_group *g)
+{
+	if (!g->counted)
+		return;
+	g->counted = false;
+	atomic_dec(&evs_groups_count);
+	evs_user_uncharge(g->user, EVS_CHARGE_GROUPS, 1);
+}
+
+/* Nobody knows who made what was restored: who joins first is charged. */
+static int evs_group_adopt(struct evs_group *g, struct evs_user *user)
+{
+	int ret;
+
+	lockdep_assert_held(&g->lock);
+	ret = evs_user_charge(user, EVS_CHARGE_GROUPS, 1);
+	if (ret)
+		return ret;
+	ret = evs_group_charge(g, user);
+	if (ret)
+		evs_user_uncharge(user, EVS_CHARGE_GROUPS, 1);
+	return ret;
+}
+
+/* Likewise those on members. */
+static int evs_member_count(struct evs_member *m)
+{
+	int ret = evs_user_charge(m->user, EVS_CHARGE_MEMBERS, 1);
+
+	if (ret)
+		return ret;
+	if (!evs_count_up(&evs_members_count, evs_members_ceiling())) {
+		evs_user_uncharge(m->user, EVS_CHARGE_MEMBERS, 1);
+		return -ENOSPC;
+	}
+	return 0;
+}
+
+static void evs_member_uncount(struct evs_member *m)
+{
+	atomic_dec(&evs_members_count);
+	evs_user_uncharge(m->user, EVS_CHARGE_MEMBERS, 1);
 }
 
 /* Waking */
@@ -419,6 +489,8 @@ static void evs_group_release(struct kref *ref)
 		evs_group_unwatch(g);
 		evs_queue_free(g);
 	}
+	evs_user_uncharge(g->user, EVS_CHARGE_MEMORY, g->memory);
+	evs_user_put(g->user);
 	kvfree(g->slot);
 	kvfree(g->owner);
 	kvfree(g->fixed);
@@ -455,6 +527,8 @@ static struct evs_group *evs_group_alloc(struct evs_topic *t, const char *name, 
 	g->created_ms = evs_now_ms();
 	g->empty_since = g->created_ms;
 	g->expires_from = evs_uptime_ms();
+	g->memory = sizeof(*g) +
+		    (u64)n * (sizeof(*g->slot) + sizeof(*g->owner) + sizeof(*g->fixed));
 	g->name_len = name_len;
 	memcpy(g->name, name, name_len);
 	g->slot = kvcalloc(n, sizeof(*g->slot), GFP_KERNEL_ACCOUNT);
@@ -519,6 +593,8 @@ static struct evs_group *evs_group_new(struct evs_topic *t, const struct evs_joi
 	}
 	if (!ret && (j->flags & EVSTREAM_JOIN_QUEUE))
 		ret = evs_group_make_queue(g, j);
+	if (!ret)
+		ret = evs_group_charge(g, j->user);
 	if (ret) {
 		evs_group_put(g);
 		return ERR_PTR(ret);
@@ -563,8 +639,8 @@ static struct evs_group *evs_group_register(struct evs_topic *t, struct evs_grou
 		kref_get(&old->ref);
 	else if (groups->dead)
 		ret = -ENODEV;
-	else if (!evs_count_up(&evs_groups_count, evs_groups_ceiling()))
-		ret = -ENOSPC;
+	else
+		ret = evs_group_count(g);
 	if (!ret && !old) {
 		kref_get(&g->ref);
 		evs_group_add(groups, g);
@@ -672,7 +748,7 @@ static void evs_group_bury(struct evs_topic *t, struct evs_group *g)
 	/* If that fails, it comes back with the topic: then it is deleted again. */
 	evs_offsets_forget(t, g);
 	evs_groups_release(t);
-	atomic_dec(&evs_groups_count);
+	evs_group_uncount(g);
 	evs_group_put(g);
 }
 
@@ -777,6 +853,8 @@ void evs_groups_kill(struct evs_topic *t)
 		list_for_each_entry(m, &g->members, node)
 			wake_up_all(m->wait);
 		wake_up_all(&g->wait);
+		/* Not only when the last file that has the topic open is closed. */
+		evs_group_uncount(g);
 		evs_group_unlock(g);
 	}
 	mutex_unlock(&t->groups.lock);
@@ -801,7 +879,7 @@ void evs_groups_free(struct evs_topic *t)
 
 	hash_for_each_safe(t->groups.by_name, i, next, g, hash) {
 		hash_del(&g->hash);
-		atomic_dec(&evs_groups_count);
+		evs_group_uncount(g);
 		evs_group_put(g);
 	}
 }
@@ -833,17 +911,15 @@ int evs_group_restore(struct evs_topic *t, const char *name, u32 name_len, u32 p
 	mutex_lock(&t->groups.lock);
 	g = evs_group_find(&t->groups, j.name);
 	if (!g) {
-		ret = -ENOSPC;
-		if (!evs_count_up(&evs_groups_count, evs_groups_ceiling()))
-			goto unlock;
 		g = evs_group_alloc(t, j.name, name_len);
 		ret = g ? 0 : -ENOMEM;
 		if (!ret && queue)
 			ret = evs_group_make_queue(g, &j);
+		if (!ret)
+			ret = evs_group_count(g);
 		if (ret) {
 			if (g)
 				evs_group_put(g);
-			atomic_dec(&evs_groups_count);
 			goto unlock;
 		}
 		g->restored = true;
@@ -928,7 +1004,8 @@ void evs_groups_release(struct evs_topic *t)
 
 /* Members */
 
-static struct evs_member *evs_member_new(struct evs_topic *t, wait_queue_head_t *wait)
+static struct evs_member *evs_member_new(struct evs_topic *t, struct evs_user *user,
+					 wait_queue_head_t *wait)
 {
 	struct evs_member *m = kzalloc(sizeof(*m), GFP_KERNEL_ACCOUNT);
 
@@ -941,6 +1018,7 @@ static struct evs_member *evs_member_new(struct evs_topic *t, wait_queue_head_t 
 	}
 	INIT_LIST_HEAD(&m->node);
 	INIT_LIST_HEAD(&m->held);
+	m->user = user;
 	m->wait = wait;
 	return m;
 }
@@ -1027,14 +1105,15 @@ static int evs_group_enter(struct evs_group *g, struct evs_member *m, const stru
 	ret = evs_group_grow(g);
 	if (ret)
 		goto unlock;
-	ret = -ENOSPC;
-	if (!evs_count_up(&evs_members_count, evs_members_ceiling()))
+	ret = evs_member_count(m);
+	if (ret)
 		goto unlock;
 	ret = evs_group_pin(g, m, j);
-	if (ret) {
-		atomic_dec(&evs_members_count);
-		goto unlock;
-	}
+	/* It has no members then, so nothing is pinned, and that did not fail. */
+	if (g->restored)
+		ret = evs_group_adopt(g, m->user);
+	if (ret)
+		goto uncount;
 	if (!m->group) {
 		kref_get(&g->ref);
 		m->group = g;
@@ -1061,6 +1140,10 @@ static int evs_group_enter(struct evs_group *g, struct evs_member *m, const stru
 	evs_group_assign(g);
 	if (m->max_poll)
 		evs_group_arm(g, jiffies + m->max_poll);
+	goto unlock;
+
+uncount:
+	evs_member_uncount(m);
 unlock:
 	evs_group_unlock(g);
 	return ret;
@@ -1113,7 +1196,7 @@ static struct evs_group *evs_group_provide(struct evs_topic *t, const struct evs
  * @j: what is wanted
  * @wait: the file's, where its member is to wait
  *
- * Return: 0; -EINVAL, -ENXIO, -EBUSY, -ENOENT, -EPROTOTYPE, -ENOSPC: as
+ * Return: 0; -EINVAL, -ENXIO, -EBUSY, -ENOENT, -EPROTOTYPE, -EDQUOT, -ENOSPC: as
  * &struct evstream_join says; -ENODEV; -ENOMEM; or what keeping the offsets of a
  * durable topic says.
  */
@@ -1130,7 +1213,7 @@ int evs_group_join(struct evs_topic *t, struct evs_member **member, const struct
 	if (m && (m->joined || strcmp(m->group->name, j->name)))
 		return -EBUSY;
 	if (!m) {
-		m = evs_member_new(t, wait);
+		m = evs_member_new(t, j->user, wait);
 		if (IS_ERR(m))
 			return PTR_ERR(m);
 	}
@@ -1175,7 +1258,7 @@ int evs_member_leave(struct evs_member *m)
 	WRITE_ONCE(m->joined, false);
 	list_del_init(&m->node);
 	g->nr_members--;
-	atomic_dec(&evs_members_count);
+	evs_member_uncount(m);
 	for (p = 0; p < g->topic->partitions; p++) {
 		if (g->slot[p].pinned == m)
 			g->slot[p].pinned = NULL;

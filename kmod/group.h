@@ -95,6 +95,7 @@ struct evs_slot {
  * @comm: likewise
  * @cgroup: likewise, number in the unified hierarchy, 0: not known
  * @joined_ms: when
+ * @user: who is charged for it, its file's reference
  * @held: of a queue: the records it has, evs_queue.lock
  * @nr_held: how many
  */
@@ -121,6 +122,7 @@ struct evs_member {
 	char comm[TASK_COMM_LEN];
 	u64 cgroup;
 	u64 joined_ms;
+	struct evs_user *user;
 	struct list_head held;
 	u32 nr_held;
 };
@@ -144,6 +146,9 @@ struct evs_member {
  * @empty_since: when its last member left, ms; 0: it has some
  * @expires_from: the same by the clock that nobody sets, ms
  * @restored: from a log of offsets, and nobody has joined since
+ * @counted: it counts; evs_group.lock, or whoever has it alone
+ * @user: who is charged for it, a reference, NULL: nobody; set before it has members
+ * @memory: bytes that it takes, but for its records
  * @timer: forces what was not given up in time; looks who is idle
  * @queue: NULL: partitions are handed out, not records
  * @wait: of a queue: its members wait here for records; who sleeps in a call is
@@ -174,6 +179,9 @@ struct evs_group {
 	u64 empty_since;
 	u64 expires_from;
 	bool restored;
+	bool counted;
+	struct evs_user *user;
+	u64 memory;
 	struct delayed_work timer;
 	struct evs_queue *queue;
 	wait_queue_head_t wait;
@@ -222,6 +230,7 @@ struct evs_groups {
  * @max_deliveries: 0: the default
  * @dead_letter: the caller's reference, NULL: none
  * @dead_letter_part: the partition of it, NULL: whichever its key says
+ * @user: who is charged, NULL: nobody; the caller's reference
  */
 struct evs_join {
 	char name[EVSTREAM_GROUP_NAME_MAX + 1];
@@ -237,6 +246,7 @@ struct evs_join {
 	u32 max_deliveries;
 	struct evs_topic *dead_letter;
 	struct evs_partition *dead_letter_part;
+	struct evs_user *user;
 };
 
 /* The registry of a topic's groups */

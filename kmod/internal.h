@@ -11,6 +11,7 @@
 
 #include "durable.h"
 #include "partition.h"
+#include "quota.h"
 
 /**
  * struct evs_reservation - a stretch of the log that somebody fills
@@ -123,6 +124,7 @@ u32 evs_topics_ceiling(void);
 u32 evs_partitions_ceiling(void);
 u32 evs_groups_ceiling(void);
 u32 evs_members_ceiling(void);
+u64 evs_user_ceiling(enum evs_charge what);
 u64 evs_offsets_retention_ms(void);
 
 #endif /* EVSTREAM_INTERNAL_H */

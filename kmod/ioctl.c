@@ -840,6 +840,7 @@ static long evs_ioctl_join(struct file *file, void *arg)
 	j = kzalloc(sizeof(*j), GFP_KERNEL);
 	if (!j)
 		return -ENOMEM;
+	j->user = f->user;
 	ret = evs_join_copy(j, a);
 	if (!ret && (j->flags & EVSTREAM_JOIN_QUEUE))
 		ret = evs_join_dead_letter(j, f, a->dead_letter);

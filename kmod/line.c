@@ -19,14 +19,20 @@
 static int evs_line_room(struct evs_file *f, u32 room)
 {
 	u8 *line;
+	int ret;
 
 	if (room <= f->line_room)
 		return 0;
 	/* A long line can come byte by byte. */
 	room = max(room, f->line_room + f->line_room / 2);
+	ret = evs_user_charge(f->user, EVS_CHARGE_MEMORY, room - f->line_room);
+	if (ret)
+		return ret;
 	line = kvmalloc(room, GFP_KERNEL_ACCOUNT);
-	if (!line)
+	if (!line) {
+		evs_user_uncharge(f->user, EVS_CHARGE_MEMORY, room - f->line_room);
 		return -ENOMEM;
+	}
 	memcpy(line, f->line, f->line_len);
 	kvfree(f->line);
 	f->line = line;
@@ -34,13 +40,18 @@ static int evs_line_room(struct evs_file *f, u32 room)
 	return 0;
 }
 
-static void evs_line_shrink(struct evs_file *f)
+static void evs_line_free(struct evs_file *f)
 {
-	if (f->line_len || f->line_room <= EVS_LINE_KEEP)
-		return;
+	evs_user_uncharge(f->user, EVS_CHARGE_MEMORY, f->line_room);
 	kvfree(f->line);
 	f->line = NULL;
 	f->line_room = 0;
+}
+
+static void evs_line_shrink(struct evs_file *f)
+{
+	if (!f->line_len && f->line_room > EVS_LINE_KEEP)
+		evs_line_free(f);
 }
 
 /*
@@ -99,7 +110,7 @@ static ssize_t evs_write_chunk(struct evs_file *f, struct iov_iter *from, u32 n,
  * @flags: EVS_NONBLOCK, EVS_NOWAIT
  *
  * Return: bytes taken; -EMSGSIZE: a line is over the limit, and nothing of the
- * piece it is in was taken; -EFAULT; -ENOMEM; what the append returns.
+ * piece it is in was taken; -EFAULT; -ENOMEM; -EDQUOT; what the append returns.
  */
 ssize_t evs_write_lines(struct evs_file *f, struct iov_iter *from, unsigned int flags)
 {
@@ -139,5 +150,5 @@ void evs_flush_line(struct evs_file *f)
 	if (f->line_len)
 		evs_append_value(f->to, f->line, f->line_len,
 				 EVS_NONBLOCK | EVS_CLOSING);
-	kvfree(f->line);
+	evs_line_free(f);
 }

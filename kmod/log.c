@@ -28,12 +28,6 @@
 
 #define EVS_FS_MAGIC	0x45565354	/* "EVST" */
 
-/*
- * Large enough that a folio's allocation is nothing beside its bytes' copying,
- * small enough to be had on a fragmented machine.
- */
-#define EVS_FOLIO_MAX	SZ_256K
-
 EVS_DEFINE_CRC_HASH;
 
 #define EVS_MAP_AHEAD	SZ_512K

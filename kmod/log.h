@@ -9,6 +9,7 @@
 #include <linux/atomic.h>
 #include <linux/fs.h>
 #include <linux/mm_types.h>
+#include <linux/sizes.h>
 #include <linux/types.h>
 
 struct bio_vec;
@@ -19,6 +20,12 @@ struct evs_log;
 
 /* Index of a position's page in the mapping: that of its mmap offset. */
 #define EVS_LOG_BASE	EVSTREAM_MMAP_LOG
+
+/*
+ * Large enough that a folio's allocation is nothing beside its bytes' copying,
+ * small enough to be had on a fragmented machine.
+ */
+#define EVS_FOLIO_MAX	SZ_256K
 
 /**
  * struct evs_extent - where bytes lie that are not in memory

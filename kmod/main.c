@@ -35,6 +35,18 @@ static unsigned int max_members = 100000;
 module_param(max_members, uint, 0644);
 MODULE_PARM_DESC(max_members, "Members of all groups at the most (default 100000)");
 
+static unsigned int max_user_groups = 1000;
+module_param(max_user_groups, uint, 0644);
+MODULE_PARM_DESC(max_user_groups, "Consumer groups that one user made at the most (default 1000)");
+
+static unsigned int max_user_members = 10000;
+module_param(max_user_members, uint, 0644);
+MODULE_PARM_DESC(max_user_members, "Members that one user's files are at the most (default 10000)");
+
+static unsigned long max_user_memory;
+module_param(max_user_memory, ulong, 0644);
+MODULE_PARM_DESC(max_user_memory, "Bytes that one user's files and groups take at the most (default 0: an eighth of the machine's)");
+
 static ulong offsets_retention_ms = 7UL * 24 * 3600 * MSEC_PER_SEC;
 module_param(offsets_retention_ms, ulong, 0644);
 MODULE_PARM_DESC(offsets_retention_ms, "Milliseconds for which a group without members is kept (default 7 days)");
@@ -69,6 +81,25 @@ u32 evs_groups_ceiling(void)
 u32 evs_members_ceiling(void)
 {
 	return READ_ONCE(max_members);
+}
+
+/**
+ * evs_user_ceiling() - what a user can be charged for at the most
+ * @what: which charge
+ */
+u64 evs_user_ceiling(enum evs_charge what)
+{
+	u64 bytes;
+
+	switch (what) {
+	case EVS_CHARGE_GROUPS:
+		return READ_ONCE(max_user_groups);
+	case EVS_CHARGE_MEMBERS:
+		return READ_ONCE(max_user_members);
+	default:
+		bytes = min_t(u64, READ_ONCE(max_user_memory), S64_MAX);
+		return bytes ?: (u64)totalram_pages() << (PAGE_SHIFT - 3);
+	}
 }
 
 /**

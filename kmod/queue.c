@@ -41,6 +41,7 @@
 #include "group.h"
 #include "offsets.h"
 #include "partition.h"
+#include "quota.h"
 #include "queue.h"
 #include "topic.h"
 
@@ -267,6 +268,28 @@ static struct evs_slot *evs_lane_slot(const struct evs_queue *q, const struct ev
 	return &q->g->slot[lane->number];
 }
 
+static struct evs_item *evs_item_new(struct evs_queue *q)
+{
+	int ret = evs_user_charge(q->g->user, EVS_CHARGE_MEMORY, sizeof(struct evs_item));
+	struct evs_item *e;
+
+	if (ret)
+		return ERR_PTR(ret);
+	e = kzalloc(sizeof(*e), GFP_KERNEL_ACCOUNT);
+	if (e)
+		return e;
+	evs_user_uncharge(q->g->user, EVS_CHARGE_MEMORY, sizeof(*e));
+	return ERR_PTR(-ENOMEM);
+}
+
+static void evs_item_free(struct evs_queue *q, struct evs_item *e)
+{
+	if (!e)
+		return;
+	evs_user_uncharge(q->g->user, EVS_CHARGE_MEMORY, sizeof(*e));
+	kfree(e);
+}
+
 /* Items; the lock is held. */
 
 static struct evs_item *evs_item_of(const struct rb_node *node)
@@ -397,7 +420,7 @@ static void evs_item_remove(struct evs_queue *q, struct evs_item *e)
 	if (e->busy)
 		return;
 	evs_item_unhold(e);
-	kfree(e);
+	evs_item_free(q, e);
 }
 
 /* It cannot be handed out any more. Settled by this, where nobody wants letters. */
@@ -685,9 +708,12 @@ static int evs_lane_extend(struct evs_queue *q, struct evs_lane *lane, struct ev
 	if (!evs_lane_has(q, lane))
 		return 0;
 	if (!t->spare) {
-		t->spare = kzalloc(sizeof(*t->spare), GFP_KERNEL_ACCOUNT);
-		if (!t->spare)
-			return -ENOMEM;
+		t->spare = evs_item_new(q);
+		if (IS_ERR(t->spare)) {
+			ret = PTR_ERR(t->spare);
+			t->spare = NULL;
+			return ret;
+		}
 	}
 	if (mutex_lock_interruptible(&lane->find))
 		return -ERESTARTSYS;
@@ -901,7 +927,7 @@ static int evs_taking_end(struct evs_taking *t, bool undo)
 	bool left;
 
 	evs_cursor_put(&t->cursor);
-	kfree(t->spare);
+	evs_item_free(t->q, t->spare);
 	mutex_lock(&q->lock);
 	/* evs_queue_leave() comes when it is not any more, and finds what is held. */
 	left = !READ_ONCE(t->m->joined);
@@ -1137,7 +1163,7 @@ static void evs_letter_written(struct evs_queue *q, struct evs_item *e, int err)
 
 	e->busy = false;
 	if (RB_EMPTY_NODE(&e->node)) {
-		kfree(e);
+		evs_item_free(q, e);
 	} else if (err) {
 		/* It stays where it is, and nothing of it is lost. */
 		list_add_tail(&e->list, &q->given_up);
@@ -1533,6 +1559,7 @@ int evs_queue_new(struct evs_group *g, const struct evs_join *j)
 		q->lane[i].number = i;
 	}
 	q->g = g;
+	g->memory += sizeof(*q) + (u64)g->topic->partitions * sizeof(*q->lane);
 	mutex_init(&q->lock);
 	q->keys = RB_ROOT;
 	get_random_bytes(&q->secret, sizeof(q->secret));
@@ -1584,7 +1611,7 @@ void evs_queue_free(struct evs_group *g)
 		struct evs_lane *lane = &q->lane[i];
 
 		rbtree_postorder_for_each_entry_safe(e, next, &lane->items.rb_root, node)
-			kfree(e);
+			evs_item_free(q, e);
 		mutex_destroy(&lane->find);
 		cond_resched();
 	}

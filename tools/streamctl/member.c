@@ -230,6 +230,9 @@ static int join_error(const struct member *run, int err)
 	case ENOSPC:
 		reason = "as many groups or members as the module allows";
 		break;
+	case EDQUOT:
+		reason = "as many groups, members or memory as the module allows one user";
+		break;
 	}
 	snprintf(what, sizeof(what), "cannot join group '%s' of '%s'", run->m->group,
 		 run->c->topic);

@@ -383,8 +383,9 @@ struct evstream_trim {
  * deleted since, or another member has one of the partitions named; %ENXIO: no such
  * partition; %ENOENT: there is no such group (%EVSTREAM_JOIN_EXISTING); %EPROTOTYPE:
  * the group is a queue and that was not asked for, or the other way round; %ENOSPC:
- * as many groups or members as the module allows; %EOPNOTSUPP: not a file of
- * ``any``; %EBADF, %EINVAL: @dead_letter is not such a descriptor (a zero is, too).
+ * as many groups or members as the module allows; %EDQUOT: as many, or as much memory,
+ * as it allows one user; %EOPNOTSUPP: not a file of ``any``; %EBADF, %EINVAL:
+ * @dead_letter is not such a descriptor (a zero is, too).
  */
 struct evstream_join {
 	__aligned_u64 name;
