@@ -62,13 +62,19 @@ static struct evs_partition *evs_group_part(const struct evs_group *g, u32 parti
 	return g->topic->partition[partition];
 }
 
-static bool evs_count_up(atomic_t *count, u32 ceiling)
+/* Both ceilings, the user's first. */
+static int evs_count_up(struct evs_user *user, enum evs_charge what, atomic_t *count, u32 ceiling)
 {
+	int ret = evs_user_charge(user, what, 1);
+
+	if (ret)
+		return ret;
 	if (atomic_inc_return(count) > ceiling) {
 		atomic_dec(count);
-		return false;
+		evs_user_uncharge(user, what, 1);
+		return -ENOSPC;
 	}
-	return true;
+	return 0;
 }
 
 /* Who is charged for a group that nobody was charged for yet. */
@@ -81,19 +87,13 @@ static int evs_group_charge(struct evs_group *g, struct evs_user *user)
 	return ret;
 }
 
-/* Both ceilings on groups, the user's first. */
 static int evs_group_count(struct evs_group *g)
 {
-	int ret = evs_user_charge(g->user, EVS_CHARGE_GROUPS, 1);
+	int ret = evs_count_up(g->user, EVS_CHARGE_GROUPS, &evs_groups_count,
+			       evs_groups_ceiling());
 
-	if (ret)
-		return ret;
-	if (!evs_count_up(&evs_groups_count, evs_groups_ceiling())) {
-		evs_user_uncharge(g->user, EVS_CHARGE_GROUPS, 1);
-		return -ENOSPC;
-	}
-	g->counted = true;
-	return 0;
+	g->counted = !ret;
+	return ret;
 }
 
 static void evs_group_uncount(struct evs_group *g)
@@ -120,18 +120,10 @@ static int evs_group_adopt(struct evs_group *g, struct evs_user *user)
 	return ret;
 }
 
-/* Likewise those on members. */
 static int evs_member_count(struct evs_member *m)
 {
-	int ret = evs_user_charge(m->user, EVS_CHARGE_MEMBERS, 1);
-
-	if (ret)
-		return ret;
-	if (!evs_count_up(&evs_members_count, evs_members_ceiling())) {
-		evs_user_uncharge(m->user, EVS_CHARGE_MEMBERS, 1);
-		return -ENOSPC;
-	}
-	return 0;
+	return evs_count_up(m->user, EVS_CHARGE_MEMBERS, &evs_members_count,
+			    evs_members_ceiling());
 }
 
 static void evs_member_uncount(struct evs_member *m)

@@ -424,7 +424,8 @@ def test_nodes_of_ones_own():
             os.close(os.open(path, os.O_RDWR))
             os.unlink(path)
         else:
-            fails(errno.EPERM, os.mknod, f"/tmp/evs-node-{os.getpid()}", stat.S_IFCHR | 0o666, number)
+            path = f"/tmp/evs-node-{os.getpid()}"
+            fails(errno.EPERM, os.mknod, path, stat.S_IFCHR | 0o666, number)
 
     for_each(make)
     # One that outlives its topic leads nowhere, and not to the next one.
