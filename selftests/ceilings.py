@@ -234,9 +234,9 @@ def test_memory_of_files():
         release(fds)
         # A writer keeps nothing; who reads all partitions has a place in each.
         writers = [open_topic(topic, 0, os.O_WRONLY) for _ in range(100)]
-        alls = as_many(lambda: open_topic(topic, "any", os.O_RDONLY))
-        ok(100 < len(alls) < 1000, f"files of all partitions: {len(alls)}")
-        release(writers + alls)
+        whole = as_many(lambda: open_topic(topic, "any", os.O_RDONLY))
+        ok(100 < len(whole) < 1000, f"files of all partitions: {len(whole)}")
+        release(writers + whole)
         fds = readers()
         eq(len(fds), 15)
 
