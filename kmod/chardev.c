@@ -57,6 +57,8 @@ static char *evs_devnode(const struct device *dev, umode_t *mode, kuid_t *uid, k
 {
 	const struct evs_node *node = container_of(dev, struct evs_node, dev);
 	const char *topic = node->topic->config.name;
+	/* Without a name it would be made, and stay, elsewhere: nobody asks whether it was. */
+	const gfp_t gfp = GFP_KERNEL | __GFP_NOFAIL;
 
 	if (mode)
 		/* With a type, or devtmpfs would take 0 for its own default. */
@@ -66,8 +68,8 @@ static char *evs_devnode(const struct device *dev, umode_t *mode, kuid_t *uid, k
 	if (gid)
 		*gid = node->gid;
 	if (node->partition == EVSTREAM_ALL)
-		return kasprintf(GFP_KERNEL, "stream/%s/any", topic);
-	return kasprintf(GFP_KERNEL, "stream/%s/%u", topic, node->partition);
+		return kasprintf(gfp, "stream/%s/any", topic);
+	return kasprintf(gfp, "stream/%s/%u", topic, node->partition);
 }
 
 static const struct device_type evs_device_type = {
