@@ -1153,12 +1153,14 @@ static int evs_join_check(const struct evs_topic *t, const struct evs_join *j)
 	return 0;
 }
 
-/* The group that @j names, found or made, with a reference. */
-static struct evs_group *evs_group_provide(struct evs_topic *t, const struct evs_join *j)
+/* The group that @j names, found or @made, with a reference. */
+static struct evs_group *evs_group_provide(struct evs_topic *t, const struct evs_join *j,
+					   bool *made)
 {
-	struct evs_group *g;
+	struct evs_group *g, *new;
 	int ret;
 
+	*made = false;
 	if (READ_ONCE(t->groups.dead))
 		return ERR_PTR(-ENODEV);
 	g = evs_group_get(t, j->name);
@@ -1169,10 +1171,11 @@ static struct evs_group *evs_group_provide(struct evs_topic *t, const struct evs
 	ret = evs_offsets_make(t);
 	if (ret)
 		return ERR_PTR(ret);
-	g = evs_group_new(t, j);
-	if (IS_ERR(g))
-		return g;
-	g = evs_group_register(t, g);
+	new = evs_group_new(t, j);
+	if (IS_ERR(new))
+		return new;
+	g = evs_group_register(t, new);
+	*made = g == new;
 	if (!IS_ERR(g)) {
 		/* Nobody may ever get into it. */
 		evs_groups_expire_later(t, evs_offsets_retention_ms());
@@ -1197,6 +1200,7 @@ int evs_group_join(struct evs_topic *t, struct evs_member **member, const struct
 {
 	struct evs_member *m = *member;
 	struct evs_group *g;
+	bool made, again;
 	int ret;
 
 	ret = evs_join_check(t, j);
@@ -1210,17 +1214,23 @@ int evs_group_join(struct evs_topic *t, struct evs_member **member, const struct
 			return PTR_ERR(m);
 	}
 	do {
-		g = fatal_signal_pending(current) ? ERR_PTR(-EINTR) : evs_group_provide(t, j);
+		g = fatal_signal_pending(current) ? ERR_PTR(-EINTR) :
+		    evs_group_provide(t, j, &made);
 		ret = PTR_ERR_OR_ZERO(g);
 		if (ret)
 			break;
 		ret = m->group && m->group != g ? -EBUSY : evs_group_enter(g, m, j);
+		again = ret == -EAGAIN;
+		if (!ret) {
+			ret = evs_offsets_write(t, g, false);
+			if (ret)
+				evs_member_leave(m);
+		}
+		/* It settled where the group begins, and for nobody: unless there are others. */
+		if (ret && made)
+			evs_group_delete(t, g);
 		evs_group_put(g);
-	} while (ret == -EAGAIN);
-	if (!ret)
-		ret = evs_offsets_write(t, m->group, false);
-	if (ret && m->joined)
-		evs_member_leave(m);
+	} while (again);
 	if (!ret || *member)
 		*member = m;
 	else
