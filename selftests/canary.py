@@ -19,7 +19,7 @@ import threading
 
 import evgroup as g
 import evstest as t
-import netlink as nl
+import evnetlink as nl
 from evdisk import Disk
 from evstest import Durable, Failed, Topic, eq, kafka, ok
 

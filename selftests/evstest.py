@@ -129,10 +129,13 @@ class Topic:
         Topic.count += 1
         program = os.path.splitext(os.path.basename(sys.argv[0]))[0]
         self.name = name or f"{program}-{os.getpid()}-{Topic.count}"
-        must("topic", "create", self.name, *options)
+        self.create(*options)
         self.there = True
         self.fds = []
         Topic.stack.callback(self.close)
+
+    def create(self, *options):
+        must("topic", "create", self.name, *options)
 
     def path(self, partition=0):
         return f"/dev/stream/{self.name}/{partition}"

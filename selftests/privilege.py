@@ -12,7 +12,7 @@ import subprocess
 
 import evgroup as g
 import evstest as t
-import netlink as nl
+import evnetlink as nl
 from evstest import Failed, Topic, eq, fails, ok
 
 NOBODY = 65534
