@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The kernel's fault injection, let loose on what the module does and on nothing else.
+
+Every allocation, copy to or from the user, and request to a disk asks whether it shall
+fail (Documentation/fault-injection of the kernel). Here only those with the module on
+the stack do.
+"""
+import atexit
+import contextlib
+import errno
+import glob
+import os
+import sys
+from collections import Counter
+
+import evstest
+from evstest import Failed, Skip, eq
+
+DEBUG = "/sys/kernel/debug"
+KINDS = ("failslab", "fail_page_alloc", "fail_usercopy", "fail_make_request")
+MEMORY = ("failslab", "fail_page_alloc")
+# Callers that are looked at; the kernel's limit.
+DEPTH = 32
+# No operation has so many things that can fail: it is not the same one each time.
+MOST = 3000
+
+
+def put(path, text):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(str(text))
+
+
+def take(path):
+    with open(path, encoding="ascii") as file:
+        return file.read().strip()
+
+
+def text_of(name, symbol=None):
+    """Where the code of a module lies, or the kernel's function: [start, end)."""
+    places = []
+    with open("/proc/kallsyms", encoding="ascii") as file:
+        for line in file:
+            place, kind, found, *module = line.split()
+            if kind in "tTwW" and module == ([f"[{name}]"] if name else []):
+                places.append((int(place, 16), found))
+    if not places or not max(places)[0]:
+        raise Skip("/proc/kallsyms shows no addresses")
+    places.sort()
+    if symbol is None:
+        # The last function ends before the next page but one does.
+        return places[0][0], (places[-1][0] & ~0xFFF) + 0x2000
+    start = next(place for place, found in places if found == symbol)
+    return start, next(place for place, _ in places if place > start)
+
+
+class Faults:
+    """What of KINDS this kernel has."""
+
+    # So many times in a row nothing fails, then there is nothing more.
+    patience = 1
+
+    def __init__(self):
+        if not os.path.exists("/proc/self/fail-nth"):
+            raise Skip("the kernel has no fault injection (CONFIG_FAULT_INJECTION)")
+        if not os.path.ismount(DEBUG):
+            raise Skip("debugfs is not there")
+        self.kinds = [kind for kind in KINDS if os.path.isdir(f"{DEBUG}/{kind}")]
+        missing = set(MEMORY) - set(self.kinds)
+        if missing:
+            raise Skip(f"the kernel has no {', '.join(sorted(missing))}")
+        if not os.path.exists(f"{DEBUG}/failslab/require-start"):
+            raise Skip("the kernel's fault injection has no stacktrace filter")
+        self.saved = {}
+        atexit.register(self.restore)
+        for kind in self.kinds:
+            self.set(kind, "probability", 0)
+            self.set(kind, "times", -1)
+            self.set(kind, "space", 0)
+            self.set(kind, "verbose", 0)
+            self.set(kind, "task-filter", "N")
+            self.set(kind, "stacktrace-depth", DEPTH)
+        for kind in MEMORY:
+            self.set(kind, "ignore-gfp-wait", "N")
+        self.set("fail_page_alloc", "ignore-gfp-highmem", "N")
+        self.set("fail_page_alloc", "min-order", 0)
+        # Of the task that opens it, and of nobody else.
+        self.nth = os.open("/proc/thread-self/fail-nth", os.O_RDWR | os.O_CLOEXEC)
+        self.only(self.kinds)
+
+    def set(self, kind, what, value):
+        path = f"{DEBUG}/{kind}/{what}"
+        if path not in self.saved:
+            self.saved[path] = take(path)
+        put(path, value)
+
+    def restore(self):
+        for path in self.saved:
+            if path.endswith("/probability"):
+                put(path, 0)
+        for path, value in self.saved.items():
+            put(path, value)
+
+    def only(self, kinds, where=None):
+        """What shall fail, below which code: [start, end), the module's by default."""
+        start, end = where or text_of("evstream")
+        for kind in self.kinds:
+            # Nothing is called from nowhere.
+            found = (start, end) if kind in kinds else (0, 0)
+            self.set(kind, "require-start", hex(found[0]))
+            self.set(kind, "require-end", hex(found[1]))
+
+    def arm(self, number):
+        os.pwrite(self.nth, b"%d" % number, 0)
+
+    def disarm(self):
+        """Whether something did fail."""
+        left = int(os.pread(self.nth, 16, 0))
+        os.pwrite(self.nth, b"0", 0)
+        return left == 0
+
+    @contextlib.contextmanager
+    def often(self, percent, kinds=MEMORY):
+        """For a while things fail at random, whoever does them."""
+        self.only(kinds)
+        try:
+            for kind in kinds:
+                self.set(kind, "probability", percent)
+            yield
+        finally:
+            for kind in kinds:
+                self.set(kind, "probability", 0)
+
+
+class Anywhere:
+    """
+    As Faults, for one kind of fault, of whichever task: so also what a worker does for
+    somebody who waits, and what it does later. Which one of the first so many fails
+    is not known, and how many there are, neither: so not each of them does.
+    """
+
+    patience = 3
+
+    def __init__(self, faults, kind):
+        self.faults, self.kind = faults, kind
+        if kind not in faults.kinds:
+            raise Skip(f"the kernel has no {kind}")
+        faults.only([kind])
+
+    def arm(self, number):
+        self.faults.set(self.kind, "interval", max(number, int(1.3 ** number)))
+        self.faults.set(self.kind, "times", 1)
+        self.faults.set(self.kind, "probability", 100)
+
+    def disarm(self):
+        self.faults.set(self.kind, "probability", 0)
+        left = take(f"{DEBUG}/{self.kind}/times")
+        self.faults.set(self.kind, "times", -1)
+        self.faults.set(self.kind, "interval", 1)
+        return left == "0"
+
+
+class Operation:
+    """
+    What is done again and again, and each time the next thing of it fails.
+
+    errors: what it may fail with
+    least: so many things of it can fail, or this tests nothing
+    """
+
+    errors = {errno.ENOMEM}
+    least = 1
+
+    def begin(self):
+        """As it shall be before; what can fail in here does not."""
+
+    def act(self):
+        """The operation: a result, or an OSError."""
+
+    def failed(self, error):
+        """Check what is left of it. True: it has been done for all that."""
+
+    def done(self, result):
+        """Check what it did."""
+
+    def end(self):
+        """Away with it."""
+
+    def finish(self):
+        """In the end."""
+
+    def attempt(self, faults, number):
+        """With this fault: whether there was one, and what came of it."""
+        result, code = None, 0
+        faults.arm(number)
+        try:
+            result = self.act()
+        except OSError as error:
+            code = error.errno
+        finally:
+            fault = faults.disarm()
+        if not code:
+            self.done(result)
+            return fault, 0
+        name = errno.errorcode.get(code, code)
+        if not fault:
+            raise Failed(f"{name}, and nothing was made to fail")
+        if code not in self.errors:
+            raise Failed(f"fault {number}: {name}")
+        if not self.failed(code):
+            self.done(self.act())
+        return fault, code
+
+    def run(self, faults):
+        """Until nothing is left that could fail."""
+        count, number, missed = Counter(), 0, 0
+        while missed < faults.patience:
+            number += 1
+            try:
+                self.begin()
+                fault, code = self.attempt(faults, number)
+            except Failed as why:
+                raise Failed(f"{self.name()}, fault {number}: {why}") from why
+            finally:
+                self.end()
+            missed = 0 if fault else missed + 1
+            if fault:
+                count[errno.errorcode[code] if code else "no error"] += 1
+            if number > MOST:
+                raise Failed(f"{self.name()}: there is no end of faults")
+        told = ", ".join(f"{n} {what}" for what, n in sorted(count.items()))
+        print(f"# {self.name()}: {sum(count.values())} faults: {told or 'none'}", flush=True)
+        if sum(count.values()) < self.least:
+            raise Failed(f"{self.name()}: too little can fail, not {self.least} times")
+
+    def name(self):
+        return type(self).__name__
+
+
+def module_users():
+    return int(take("/sys/module/evstream/refcnt"))
+
+
+def disk_fails(path, how):
+    """Whether requests to the disk below a path can be made to fail."""
+    found = os.stat(path).st_dev
+    for file in glob.glob(f"/sys/dev/block/{os.major(found)}:{os.minor(found)}/make-it-fail"):
+        put(file, int(how))
+        eq(take(file), str(int(how)))
+        return
+    raise Skip("the kernel has no fail_make_request")
+
+
+def main():
+    """The caller's tests, where anything can be made to fail."""
+    try:
+        Faults()
+    except Skip as why:
+        print(f"TAP version 13\n1..0 # SKIP {why}")
+        sys.exit(4)
+    # Each operation is done for all that can fail of it.
+    evstest.PATIENCE = 600
+    evstest.main()
