@@ -73,6 +73,7 @@ enum fz_type {
  * @FZ_NULL: near zero
  * @FZ_KERNEL: the kernel's
  * @FZ_WILD: no address at all
+ * @FZ_REGIONS: how many there are
  */
 enum fz_region {
 	FZ_GOOD, FZ_FIT, FZ_HALF, FZ_READ_ONLY, FZ_NO_ACCESS, FZ_DEVICE, FZ_FILE, FZ_NULL,
