@@ -71,8 +71,9 @@ check:
 	@scripts/deps build vm check
 	@scripts/check
 
+# Who has the time has all of it; else what is not there is skipped, and told.
 test:
-	@scripts/deps build vm test
+	@scripts/deps build vm test $(if $(CI),debug fuzz stress)
 	@selftests/run
 
 test-crash:
@@ -93,7 +94,7 @@ fuzz:
 	@KERNELS="$(or $(KERNELS),6.12-kasan)" selftests/run $(call random,60) fuzz
 
 stress:
-	@scripts/deps build vm test fuzz $(call fordebug,$(KERNELS))
+	@scripts/deps build vm test stress $(call fordebug,$(KERNELS))
 	@KERNELS="$(or $(KERNELS),6.12)" selftests/run $(call random,60) stress
 
 # Kafka runs here, the module in the machine.
