@@ -111,8 +111,13 @@ void evs_user_put(struct evs_user *u)
 {
 	u32 i;
 
-	if (!u || !refcount_dec_and_lock(&u->ref, &evs_users_lock))
+	if (!u || refcount_dec_not_one(&u->ref))
 		return;
+	spin_lock(&evs_users_lock);
+	if (!refcount_dec_and_test(&u->ref)) {
+		spin_unlock(&evs_users_lock);
+		return;
+	}
 	hash_del(&u->hash);
 	spin_unlock(&evs_users_lock);
 	for (i = 0; i < EVS_CHARGES; i++)

@@ -42,11 +42,15 @@ usage()
 }
 
 # lock NAME: one at a time for the rest of this (sub)shell.
+locked=
 lock()
 {
+	# Twice would wait for itself.
+	case " $locked " in *" $1 "*) return ;; esac
 	mkdir -p "$build/locks"
 	exec {lock_fd}>"$build/locks/$1"
 	flock "$lock_fd"
+	locked="$locked $1"
 }
 
 # Which Debian suite this host's own tools are of; empty when not Debian.

@@ -223,7 +223,7 @@ static void gt_join(struct gt_member *m)
 }
 
 static uint64_t gt_take(struct gt_member *m, const void *value, long len, const uint32_t *before,
-		     int64_t offset)
+			int64_t offset)
 {
 	struct evw_head h;
 	uint32_t p;
@@ -260,7 +260,8 @@ static void gt_read_some(struct gt_member *m)
 	put(m->log, END, 0, 0, 0, 0, 0);
 	gt_tell_new(m);
 	if (!touched && !atomic_load(&m->t->over)) {
-		struct pollfd f = { .fd = m->fd, .events = POLLIN | (gt_chance(m, 2) ? POLLPRI : 0) };
+		short also = gt_chance(m, 2) ? POLLPRI : 0;
+		struct pollfd f = { .fd = m->fd, .events = POLLIN | also };
 
 		poll(&f, 1, 1 + gt_chance(m, 15));
 	}
@@ -344,7 +345,7 @@ static void gt_commit(struct gt_member *m, bool all)
 	for (i = 0; i < c.nr_entries; i++) {
 		if (e[i].error && e[i].error != -ESTALE)
 			gt_fail(m, "COMMIT of %lld: %s", (long long)e[i].offset,
-			     strerror(-e[i].error));
+				strerror(-e[i].error));
 		put(m->log, e[i].error ? STALE : DONE, e[i].partition, e[i].generation,
 		    e[i].offset, 0, 0);
 		done += !e[i].error;
@@ -764,7 +765,7 @@ static void gt_check_sent(struct gt_check *k)
 			if (e->seq != j || e->offset < 0 || e->offset >= past->records ||
 			    past->id[e->offset][0] != ~0U) {
 				gt_wrong(k, "producer %u's record %u has offset %lld", i, e->seq,
-				      (long long)e->offset);
+					 (long long)e->offset);
 				return;
 			}
 			past->id[e->offset][0] = i;
@@ -775,7 +776,7 @@ static void gt_check_sent(struct gt_check *k)
 }
 
 static void gt_add(struct gt_check *k, uint32_t life, uint32_t p, uint32_t generation, int what,
-		int64_t offset)
+		   int64_t offset)
 {
 	struct gt_past *past = &k->past[p];
 
@@ -789,7 +790,8 @@ static void gt_add(struct gt_check *k, uint32_t life, uint32_t p, uint32_t gener
 }
 
 /* A record, and the partition's generation after it was served. */
-static void gt_check_read(struct gt_check *k, uint32_t life, const struct tt_entry *e, uint32_t after)
+static void gt_check_read(struct gt_check *k, uint32_t life, const struct tt_entry *e,
+			  uint32_t after)
 {
 	uint32_t p = e->partition, before = e->generation;
 	bool is_auto = k->t->life[life].is_auto;
@@ -843,7 +845,7 @@ static void gt_check_life(struct gt_check *k, uint32_t life)
 			offset = k->sent[e->producer][e->seq];
 			if (e->offset >= 0 && e->offset != offset) {
 				gt_wrong(k, "partition %u: %lld was served as %lld", p,
-				      (long long)offset, (long long)e->offset);
+					 (long long)offset, (long long)e->offset);
 				return;
 			}
 			if (past->seen[offset] & 1)
@@ -868,7 +870,8 @@ static void gt_check_life(struct gt_check *k, uint32_t life)
 			break;
 		case DONE:
 			if (stale[p] == e->generation)
-				gt_wrong(k, "partition %u: generation %u is back", p, e->generation);
+				gt_wrong(k, "partition %u: generation %u is back", p,
+					 e->generation);
 			tried[p] = 0;
 			gt_add(k, life, p, e->generation, COMMITTED, e->offset);
 			k->commits++;
@@ -910,7 +913,7 @@ static void gt_check_life(struct gt_check *k, uint32_t life)
 		open = false;
 		if (e->generation)
 			gt_add(k, life, e->partition, e->generation, GUESSED,
-			    k->sent[e->producer][e->seq]);
+			       k->sent[e->producer][e->seq]);
 		else
 			k->past[e->partition].unclear = true;
 	}
@@ -1036,13 +1039,13 @@ static void gt_check_past(struct gt_check *k, uint32_t p, int64_t committed)
 		}
 		if (!ok && !past->unclear)
 			gt_wrong(k, "partition %u, generation %u, member %u: %s %lld, not %lld",
-			      p, generation, owner, names[e->what], (long long)e->offset,
+				 p, generation, owner, names[e->what], (long long)e->offset,
 			      (long long)want);
 	}
 	k->unclear += past->unclear;
 	if (!k->why[0] && !gt_maybe_begin(k, p, &c, committed) && !past->unclear)
 		gt_wrong(k, "partition %u: %lld is committed, which nobody was told", p,
-		      (long long)committed);
+			 (long long)committed);
 }
 
 static void gt_check_all(struct gt_check *k, const int64_t *committed)

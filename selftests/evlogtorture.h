@@ -846,7 +846,7 @@ static const char *contents(struct torture *t, const struct evt_topic *topic, in
 	for (i = part; i < PRODUCERS && !why; i += PARTITIONS) {
 		found[i] = s.sure[i] ? s.next[i] : most[i];
 		if (found[i] < least[i] || found[i] > most[i])
-			why = evw_why(&w, "partition %d has %u of producer %d's records, not %u to %u",
+			why = evw_why(&w, "partition %d: %u of producer %d's records, not %u to %u",
 				      part, found[i], i, least[i], most[i]);
 	}
 	evd_free(&batches);
@@ -987,8 +987,11 @@ static const char *epoch(struct torture *t, bool calm, int milliseconds)
 
 	snprintf(options, sizeof(options), "-p %d %s --max-record 60000", PARTITIONS + 1,
 		 kinds[evw_random(&rnd) % 3]);
-	for (i = 0; i < PRODUCERS; i++)
-		t->written[i] = t->tried[i] = t->synced[i] = 0;
+	for (i = 0; i < PRODUCERS; i++) {
+		t->written[i] = 0;
+		t->tried[i] = 0;
+		t->synced[i] = 0;
+	}
 	for (i = 0; i < PARTITIONS; i++)
 		t->last[i] = -1;
 	if (evt_create(&t->topic, options))
@@ -1062,8 +1065,8 @@ static const char *group_is_back(struct torture *t)
 			why = evw_why(&w, "partition %d: %lld is committed, not %lld or %lld", i,
 				      (long long)pos.committed, (long long)t->commit[i],
 				      (long long)t->committing[i]);
-		else
-			t->commit[i] = t->committing[i] = pos.committed;
+		t->commit[i] = pos.committed;
+		t->committing[i] = pos.committed;
 	}
 	close(fd);
 	return why;
@@ -1077,13 +1080,16 @@ static const char *attach(struct torture *t)
 	int i;
 
 	if (evd_attach(&t->topic, t->dir))
-		return "topic attach";
+		return "streamctl cannot bring it back";
 	numbers(t->written, least);
 	numbers(t->tried, most);
 	for (i = 0; i < PARTITIONS && !why; i++)
 		why = contents(t, &t->topic, i, least, most, found);
-	for (i = 0; i < PRODUCERS && !why; i++)
-		t->written[i] = t->tried[i] = t->synced[i] = found[i];
+	for (i = 0; i < PRODUCERS && !why; i++) {
+		t->written[i] = found[i];
+		t->tried[i] = found[i];
+		t->synced[i] = found[i];
+	}
 	t->attached++;
 	return why ?: group_is_back(t);
 }
@@ -1136,7 +1142,8 @@ static const char *copy_is_good(struct torture *t, bool hold)
 		   "	from=%s-$n; to=%s/%s-$n; mkdir $to\n"
 		   "	[ ! -e $from/evstream.checkpoint ] || cp $from/evstream.checkpoint $to\n"
 		   "	cp $from/[0-9]* $from/[lp]* $to\n"
-		   "done", dir, t->dir, t->topic.name, dir, copy.name, t->topic.name, dir, copy.name))
+		   "done", dir, t->dir, t->topic.name, dir, copy.name, t->topic.name, dir,
+		   copy.name))
 		return "files cannot be copied";
 	numbers(t->tried, most);
 	atomic_store(&t->hold, 0);

@@ -461,7 +461,9 @@ static const struct tt_entry *qt_same(const struct tt_log *log, uint32_t n, uint
 	for (j = i + step, k = 0; k < 2 * QT_TAKE && j < n; j += step, k++) {
 		const struct tt_entry *o = &log->e[j];
 
-		if (o->kind != READ && (o->kind == TRY) != (e->kind == TRY) &&
+		bool ends = o->kind == TRY, began = e->kind == TRY;
+
+		if (o->kind != READ && ends != began &&
 		    o->how == e->how && o->partition == e->partition &&
 		    o->offset == e->offset && o->generation == e->generation)
 			return o;
@@ -617,7 +619,7 @@ static void qt_check_keys(struct qt_check *k, uint32_t p)
 		before = &last[atoi(key + 1)];
 		if (*before && r->took && ((*before)->accepted || (*before)->rejected)) {
 			if (r->first <= (*before)->begun)
-				qt_wrong(k, "partition %u: %lld does not wait for the one before it",
+				qt_wrong(k, "partition %u: %lld does not wait for the one before",
 					 p, (long long)i);
 			k->keys++;
 		}

@@ -33,7 +33,7 @@ static int rmmod(void)
 }
 
 /* With the parameters that it has. */
-static void parameters(char *args, size_t size)
+static void read_parameters(char *args, size_t size)
 {
 	static const char dir[] = "/sys/module/evstream/parameters";
 	char path[512], value[64];
@@ -97,7 +97,7 @@ static const char *brink(void *arg, int index, struct evw_worker *w)
 	uint64_t rnd = tt_seed(d->seed + d->round, 96000 + index);
 	char args[512];
 
-	parameters(args, sizeof(args));
+	read_parameters(args, sizeof(args));
 	while (!atomic_load(&d->stop)) {
 		struct evt_topic topic;
 		char value[64] = "";
@@ -190,7 +190,7 @@ static const char *quiet(struct director *d)
 	char args[512];
 	int i, failed;
 
-	parameters(args, sizeof(args));
+	read_parameters(args, sizeof(args));
 	why = unload();
 	if (why)
 		return why;
