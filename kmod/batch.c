@@ -352,6 +352,18 @@ void evs_batch_hole(void *header, u64 base_offset, u32 size, u32 records,
 	evs_batch_header_put(header, &info);
 }
 
+/* Nobody looks inside, but there cannot be more records than the bytes can hold. */
+static int check_compressed(const struct evs_batch_info *info, u32 max_record)
+{
+	u32 bytes = info->size - EVS_BATCH_HEADER;
+
+	if (bytes > max_record)
+		return -EMSGSIZE;
+	if ((u64)info->count * EVS_RECORD_MIN > (u64)bytes * EVS_EXPANSION_MAX)
+		return -EBADMSG;
+	return 0;
+}
+
 static int check_records(const u8 *p, const u8 *end, u32 max_record,
 			 const struct evs_batch_info *info)
 {
@@ -394,7 +406,8 @@ static int check_records(const u8 *p, const u8 *end, u32 max_record,
  * @max_record: the topic's limit in bytes
  * @info: out: its header
  *
- * Return: 0; -EBADMSG where magic, length, CRC, a count or a record is wrong;
+ * Return: 0; -EBADMSG where magic, length, CRC, a count or a record is wrong, or a
+ * compressed batch claims more records than its bytes can hold;
  * -EMSGSIZE where a record, or a compressed batch as a whole, is over the limit;
  * -EINVAL for a control or transactional batch, an unknown codec or attribute,
  * or a time before the epoch.
@@ -423,7 +436,7 @@ int evs_batch_check(const void *batch, size_t size, u32 max_record,
 	if (!info->count || info->last_delta != info->count - 1)
 		return -EBADMSG;
 	if (info->attributes & EVS_ATTR_CODEC)
-		return info->size - EVS_BATCH_HEADER > max_record ? -EMSGSIZE : 0;
+		return check_compressed(info, max_record);
 	return check_records((const u8 *)batch + EVS_BATCH_HEADER,
 			     (const u8 *)batch + size, max_record, info);
 }

@@ -62,6 +62,10 @@ static_assert(sizeof(struct evs_batch_header) == 61);
 /* The longest varints: 32 and 64 bit. */
 #define EVS_VARINT		5u
 #define EVS_VARLONG		10u
+/* A record without anything in it. */
+#define EVS_RECORD_MIN		7u
+/* No codec makes more of a byte: four are a zstd block of 128 KiB. */
+#define EVS_EXPANSION_MAX	32768u
 /* length, attributes, timestamp delta, offset delta, key length */
 #define EVS_RECORD_HEAD		(EVS_VARINT + 1 + EVS_VARLONG + EVS_VARINT + EVS_VARINT)
 

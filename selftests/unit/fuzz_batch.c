@@ -101,6 +101,7 @@ static void check(const uint8_t *data, size_t size)
 	FUZZ_CHECK(info.size == size && info.count == info.last_delta + 1);
 	evs_batch_iter_init(&it, data, size, EVS_ITER_CRC);
 	if (info.attributes & EVS_ATTR_CODEC) {
+		FUZZ_CHECK(info.count <= (size - EVS_BATCH_HEADER) * 4682);
 		FUZZ_CHECK(evs_batch_iter_next(&it, &rec) == -EOPNOTSUPP);
 		return;
 	}

@@ -451,6 +451,35 @@ static void limits(void)
 	}
 }
 
+/* At most 32768 bytes of each, of which every record takes 7. */
+static void compressed_count(void)
+{
+	static const struct {
+		u32 bytes, count;
+		int ret;
+	} cases[] = {
+		{ 0, 1, -EBADMSG }, { 1, 4681, 0 }, { 1, 4682, -EBADMSG }, { 7, 32768, 0 },
+		{ 7, 32769, -EBADMSG }, { 39, S32_MAX, -EBADMSG }, { 458751, S32_MAX, -EBADMSG },
+		{ 458752, S32_MAX, 0 },
+	};
+	static u8 buf[EVS_BATCH_HEADER + 458752];
+	u32 i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct evs_batch_info info = {
+			.size = EVS_BATCH_HEADER + cases[i].bytes,
+			.last_delta = cases[i].count - 1,
+			.count = cases[i].count,
+		};
+
+		for (info.attributes = 1; info.attributes <= EVS_CODEC_MAX; info.attributes++) {
+			evs_batch_header_put(buf, &info);
+			evs_batch_seal(buf, info.size);
+			CHECK_EQ(evs_batch_check(buf, info.size, LIMIT, &info), cases[i].ret);
+		}
+	}
+}
+
 static void holes(void)
 {
 	struct evs_batch_info info;
@@ -533,6 +562,7 @@ static const struct tap_test tests[] = {
 	TAP_TEST(record_header_lies),
 	TAP_TEST(timestamps),
 	TAP_TEST(limits),
+	TAP_TEST(compressed_count),
 	TAP_TEST(holes),
 	TAP_TEST(parts_by_themselves),
 	TAP_TEST(head_cut_off),
