@@ -107,19 +107,23 @@ void evs_store_run(void (*fn)(void *data), void *data)
 	destroy_work_on_stack(&e.work);
 }
 
+/*
+ * What a name is, is known before it is opened: to open a device does something to
+ * it. A name of ours is one component, and a link is nothing that we made.
+ */
 static struct file *evs_path_open(const struct path *dir, const char *name, int flags)
 {
-	struct file *file;
+	struct file *at = file_open_root(dir, name, O_PATH | O_NOFOLLOW, 0), *file;
 
-	/* A name of ours is one component, and a link is nothing that we made. */
-	file = file_open_root(dir, name, flags | O_NOFOLLOW | O_LARGEFILE | O_NOCTTY |
-			      O_NONBLOCK, EVS_FILE_MODE);
-	if (IS_ERR(file))
-		return file;
-	if (!S_ISREG(file_inode(file)->i_mode)) {
-		fput(file);
-		return ERR_PTR(-EUCLEAN);
-	}
+	flags |= O_LARGEFILE | O_NONBLOCK;
+	if (at == ERR_PTR(-ENOENT) && (flags & O_CREAT))
+		return file_open_root(dir, name, flags | O_EXCL | O_NOFOLLOW, EVS_FILE_MODE);
+	if (IS_ERR(at))
+		return at;
+	/* Not by its name, which may be another's by now. */
+	file = S_ISREG(file_inode(at)->i_mode) ?
+	       file_open_root(&at->f_path, "", flags & ~O_CREAT, 0) : ERR_PTR(-EUCLEAN);
+	fput(at);
 	return file;
 }
 

@@ -12,6 +12,7 @@ import random
 import shutil
 import stat
 import struct
+import threading
 import time
 import zlib
 
@@ -25,6 +26,7 @@ T0 = 1_600_000_000_000
 RECORDS = 150
 NAME = "hurt"
 SLOT = 4096
+SYS_openat = 257
 
 
 def content(number):
@@ -108,6 +110,12 @@ class Copy(Durable):
 
     def config(self):
         return f"{self.dir}/{NAME}.evstream"
+
+    def one(self, which):
+        """A file of that kind."""
+        return {"log": self.file(self.logs()[0]), "config": self.config(),
+                "index": self.file(self.segments()[0] + ".index"),
+                "checkpoint": self.file("evstream.checkpoint")}[which]
 
     def try_attach(self):
         """Whether it could be attached; else it was refused, with words."""
@@ -506,9 +514,7 @@ def test_files_that_are_none():
     for kind, make in kinds.items():
         for which in ("log", "index", "config", "checkpoint"):
             topic = pristine.copy()
-            path = {"log": topic.file(topic.logs()[0]), "config": topic.config(),
-                    "index": topic.file(topic.segments()[0] + ".index"),
-                    "checkpoint": topic.file("evstream.checkpoint")}[which]
+            path = topic.one(which)
             os.unlink(path)
             make(path)
             if topic.try_attach():
@@ -516,6 +522,27 @@ def test_files_that_are_none():
                 eq(check(topic, pristine)[0], 0, f"{kind} for {which}")
                 topic.detach()
             shutil.rmtree(topic.dir)
+
+
+def test_nothing_else_is_opened():
+    """Whoever waits for a pipe's other end waits on: to open a device does something to it."""
+    pristine = Pristine.get()
+    for which in ("log", "index", "config", "checkpoint"):
+        topic = pristine.copy()
+        path = topic.one(which)
+        os.unlink(path)
+        os.mkfifo(path)
+        other = threading.Thread(target=lambda: os.close(os.open(path, os.O_WRONLY)), daemon=True)
+        other.start()
+        ok(t.sleeps_in(other.native_id, SYS_openat), "it waits for a reader")
+        there = topic.try_attach()
+        ok(other.is_alive(), f"the {which} was opened")
+        if there:
+            topic.detach()
+        ok(other.is_alive(), f"the {which} was opened")
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        other.join()
+        shutil.rmtree(topic.dir)
 
 
 def test_links():
