@@ -535,6 +535,7 @@ struct evs_found_group {
  * @t: the topic
  * @p: the log
  * @seed: of the hash
+ * @groups: found, and not deleted since
  * @bytes: of memory used
  * @damaged: some could not be read
  * @changed: not all counts as it is there
@@ -546,6 +547,7 @@ struct evs_load {
 	struct evs_topic *t;
 	struct evs_partition *p;
 	u32 seed;
+	u32 groups;
 	u64 bytes;
 	bool damaged;
 	bool changed;
@@ -571,13 +573,17 @@ static struct evs_found_group *evs_load_add(struct evs_load *l, const struct evs
 	struct evs_found_group *f;
 	size_t size = struct_size(f, value, l->t->partitions);
 
-	/* Whoever wrote it had no more groups than the memory was enough for. */
-	if (l->bytes + size > evs_bytes_ceiling())
+	/*
+	 * Whoever wrote it had no more groups than that; those that were deleted are
+	 * told of a little later.
+	 */
+	if (l->groups / 2 >= evs_groups_ceiling() || l->bytes + size > evs_bytes_ceiling())
 		return ERR_PTR(-ENOSPC);
 	f = kvzalloc(size, GFP_KERNEL_ACCOUNT);
 	if (!f)
 		return ERR_PTR(-ENOMEM);
 	l->bytes += size;
+	l->groups++;
 	f->nr = l->t->partitions;
 	f->name_len = key->group_len;
 	memcpy(f->name, key->group, key->group_len);
@@ -589,6 +595,7 @@ static void evs_load_drop(struct evs_load *l, struct evs_found_group *f)
 {
 	hash_del(&f->hash);
 	l->bytes -= struct_size(f, value, f->nr);
+	l->groups--;
 	kvfree(f);
 }
 

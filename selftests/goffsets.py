@@ -742,6 +742,23 @@ def test_as_many_groups_as_allowed():
     eq([known(topic, f"g{number}") for number in range(20)], [[n] for n in range(20)])
 
 
+def test_more_groups_at_a_time_than_there_can_be():
+    """Of deleted ones it may be told late, but each takes memory until then."""
+    topic = make(partitions=1)
+    topic.detach()
+    for at_once in (20, 21):
+        craft(topic, [record(b"g%d" % n, 0, 1) for n in range(at_once)],
+              [{"key": encode_key(b"g%d" % n, b"t", 0), "value": None} for n in range(at_once)])
+        with parameter("max_groups", 10):
+            if at_once > 20:
+                d.refused("topic", "attach", topic.dir, topic.name)
+            else:
+                topic.attach()
+                eq(known(topic, "g1"), None)
+                topic.detach()
+    topic.attach()
+
+
 def test_no_log_at_all():
     """Something else has its name: the topic is there, groups are not."""
     for kind in ("file", "link", "loop"):
