@@ -573,6 +573,7 @@ static int evs_durable_run(struct evs_durable *d, int (*pass)(struct evs_durable
 	} else {
 		WRITE_ONCE(d->full, 0);
 	}
+	WRITE_ONCE(d->over, false);
 	/* Pairs with the acquire in evs_sync_ended(). */
 	smp_store_release(&d->ended, d->started);
 	if (ret)
@@ -1142,11 +1143,27 @@ int evs_durable_memory(struct evs_partition *p, unsigned int flags)
 	return ret;
 }
 
+/*
+ * Whether more would be dirty than there may be. Whoever does not wait goes on when
+ * what is dirty here has been written: waiting for others' would not end.
+ */
+static bool evs_durable_over(struct evs_partition *p)
+{
+	struct evs_durable *d = p->durable;
+
+	if (READ_ONCE(d->written) == READ_ONCE(p->end_pos) ||
+	    !balance_dirty_pages_ratelimited_flags(p->log.inode->i_mapping, BDP_ASYNC))
+		return false;
+	WRITE_ONCE(d->over, true);
+	evs_durable_flush(p, false);
+	return true;
+}
+
 /**
  * evs_durable_room() - memory and room in the file for an append
  * @p: the partition
  * @end: up to where, in the open segment
- * @flags: EVS_NONBLOCK, EVS_NOWAIT
+ * @flags: EVS_NONBLOCK, EVS_NOWAIT, EVS_CLOSING
  * @again: it has waited without evs_partition.grow: look at everything again, out
  *
  * Context: evs_partition.grow is held.
@@ -1169,6 +1186,9 @@ int evs_durable_room(struct evs_partition *p, u64 end, unsigned int flags, bool 
 			ret = READ_ONCE(n.d->full);
 		return ret;
 	}
+	if ((flags & (EVS_NONBLOCK | EVS_NOWAIT)) && !(flags & EVS_CLOSING) &&
+	    evs_durable_over(p))
+		return READ_ONCE(n.d->full) ?: -EAGAIN;
 	while (n.s->reserved < end) {
 		if (flags & EVS_NOWAIT)
 			return -EAGAIN;
@@ -1183,6 +1203,8 @@ int evs_durable_room(struct evs_partition *p, u64 end, unsigned int flags, bool 
  * evs_durable_throttle() - let a producer wait as for any file
  * @p: the partition
  * @flags: EVS_NONBLOCK, EVS_NOWAIT, EVS_CLOSING
+ *
+ * For those that do not wait see evs_durable_room().
  *
  * Context: no lock is held.
  */

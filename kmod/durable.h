@@ -43,6 +43,7 @@
  * @checkpoint_due: what the checkpoint tells has changed
  * @dir_dirty: the directory has a new entry that is not on stable storage
  * @stopped: no more
+ * @over: a producer that does not wait was told to come again after the next pass
  * @no_reserve: the file system cannot reserve room
  * @dense: no offset is missing between batches, as Kafka's compaction leaves them
  * @error: negative errno that has ended the writing for good, else 0
@@ -79,6 +80,7 @@ struct evs_durable {
 	bool checkpoint_due;
 	bool dir_dirty;
 	bool stopped;
+	bool over;
 	bool no_reserve;
 	bool dense;
 	int error;

@@ -515,7 +515,7 @@ bool evs_partition_writable(struct evs_partition *p)
 	u64 pos = READ_ONCE(p->next_pos);
 
 	if (p->durable)
-		return evs_durable_writable(p);
+		return evs_durable_writable(p) && !READ_ONCE(p->durable->over);
 	return evs_has_room(p) ||
 	       round_up(pos, evs_segment_size(p)) - pos >= PAGE_SIZE;
 }

@@ -5,6 +5,7 @@ import errno
 import mmap
 import multiprocessing
 import os
+import select
 import signal
 import subprocess
 
@@ -205,6 +206,44 @@ def test_disk_that_hangs():
     t.wait_for(lambda: not full(), "there is room again")
     os.fsync(fd)
     eq(d.durable(fd), t.end(fd))
+    topic.reattach()
+    d.check_all(topic.open(), values)
+
+
+def test_dirty_memory_of_who_does_not_wait():
+    """The machine's limit is theirs, too, however large the ring."""
+    disk = Disk.shared()
+    topic = Durable(disk.place(), "--segment", "64M", "--ring", "128M", "--retention", "0",
+                    "--flush-interval", "0", "--flush-bytes", "0")
+    fd = topic.open(flags=os.O_RDWR | os.O_NONBLOCK)
+    # Now 32 MiB of the file are reserved, which is as far as it goes while the disk hangs.
+    values = fill(fd, 0, 300, 60000)
+    os.fsync(fd)
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    writable = [(fd, select.POLLOUT)]
+    with t.setting("/proc/sys/vm/dirty_ratio", 1):
+        disk.suspend()
+        try:
+            while len(values) < 500:
+                content = value(len(values), 60000)
+                os.write(fd, content)
+                values.append(content)
+            full = False
+        except BlockingIOError:
+            full = True
+        refused = poll.poll(0) != writable
+        disk.resume()
+        ok(full, "12 MB are more than there may be")
+        ok(refused, "poll does not say that it can be written")
+        eq(poll.poll(), writable)
+        while len(values) < 1000:
+            try:
+                os.write(fd, value(len(values), 60000))
+                values.append(value(len(values), 60000))
+            except BlockingIOError:
+                eq(poll.poll(), writable)
+    os.fsync(fd)
     topic.reattach()
     d.check_all(topic.open(), values)
 

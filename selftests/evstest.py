@@ -454,9 +454,8 @@ def wait_for(condition, what):
 
 
 @contextlib.contextmanager
-def parameter(name, value):
-    """A parameter of the module is another for a while."""
-    path = f"/sys/module/evstream/parameters/{name}"
+def setting(path, value):
+    """What a file of the kernel says is another for a while."""
     with open(path, encoding="ascii") as file:
         before = file.read()
     with open(path, "w", encoding="ascii") as file:
@@ -466,6 +465,11 @@ def parameter(name, value):
     finally:
         with open(path, "w", encoding="ascii") as file:
             file.write(before)
+
+
+def parameter(name, value):
+    """A parameter of the module is another for a while."""
+    return setting(f"/sys/module/evstream/parameters/{name}", value)
 
 
 @contextlib.contextmanager
