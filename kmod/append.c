@@ -710,7 +710,7 @@ static int evs_append_idempotent(struct evs_partition *p, const void *batch,
 	if (!ret && id->id >= 0)
 		ret = evs_producers_check(t, id, offset);
 	if (!ret && id->id >= 0)
-		ret = evs_producers_expect(t, id->id);
+		ret = evs_producers_expect(t, p->durable ? &p->durable->producers : NULL, id->id);
 	if (!ret)
 		ret = __evs_append_batch(p, batch, info, id->id >= 0, flags, offset);
 	if (!ret && id->id >= 0)

@@ -17,7 +17,10 @@
 #include "producers.h"
 
 struct evs_known_producer {
-	struct rb_node node;
+	union {
+		struct rb_node node;
+		struct llist_node spare;
+	};
 	struct list_head order;
 	s64 id;
 	struct evs_producer_state state;
@@ -33,6 +36,30 @@ void evs_producers_init(struct evs_producers *t)
 	t->tree = RB_ROOT;
 	INIT_LIST_HEAD(&t->order);
 	t->count = 0;
+	init_llist_head(&t->spare);
+	atomic_set(&t->memory, 0);
+}
+
+static struct evs_known_producer *evs_producers_alloc(struct evs_producers *t)
+{
+	struct evs_known_producer *k = kzalloc(sizeof(*k), GFP_KERNEL_ACCOUNT);
+
+	if (k)
+		atomic_inc(&t->memory);
+	return k;
+}
+
+static void evs_producers_free(struct evs_producers *t, struct evs_known_producer *k)
+{
+	atomic_dec(&t->memory);
+	kfree(k);
+}
+
+static struct evs_known_producer *evs_producers_spare(struct evs_producers *t)
+{
+	struct llist_node *n = llist_del_first(&t->spare);
+
+	return n ? llist_entry(n, struct evs_known_producer, spare) : NULL;
 }
 
 static void evs_producers_forget(struct evs_producers *t, struct evs_known_producer *k)
@@ -40,7 +67,7 @@ static void evs_producers_forget(struct evs_producers *t, struct evs_known_produ
 	rb_erase(&k->node, &t->tree);
 	list_del(&k->order);
 	t->count--;
-	kfree(k);
+	evs_producers_free(t, k);
 }
 
 /**
@@ -53,6 +80,8 @@ void evs_producers_clear(struct evs_producers *t)
 
 	list_for_each_entry_safe(k, next, &t->order, order)
 		evs_producers_forget(t, k);
+	while ((k = evs_producers_spare(t)))
+		evs_producers_free(t, k);
 }
 
 static struct evs_known_producer *evs_producers_find(const struct evs_producers *t, s64 id)
@@ -71,7 +100,7 @@ static struct evs_known_producer *evs_producers_find(const struct evs_producers 
 
 static struct evs_known_producer *evs_producers_add(struct evs_producers *t, s64 id)
 {
-	struct evs_known_producer *k = kzalloc(sizeof(*k), GFP_KERNEL_ACCOUNT);
+	struct evs_known_producer *k = evs_producers_spare(t) ?: evs_producers_alloc(t);
 	struct rb_node **at = &t->tree.rb_node, *parent = NULL;
 
 	if (!k)
@@ -127,16 +156,37 @@ int evs_producers_check(struct evs_producers *t, const struct evs_producer_id *i
 	return evs_producer_check(k ? &k->state : NULL, id->epoch, id->first, id->last, offset);
 }
 
+/* Memory for one more, up to as many as it may have. */
+static int evs_producers_bring(struct evs_producers *t)
+{
+	struct evs_known_producer *k;
+
+	if (atomic_read(&t->memory) >= EVS_PRODUCERS_MAX)
+		return 0;
+	k = evs_producers_alloc(t);
+	if (!k)
+		return -ENOMEM;
+	llist_add(&k->spare, &t->spare);
+	return 0;
+}
+
 /**
  * evs_producers_expect() - make sure that a producer can be remembered
  * @t: the table
+ * @later: the one that a worker notes it in, NULL: there is none; not to be locked
  * @id: the producer
+ *
+ * What the worker will need is the caller's to bring, and to be charged for.
  *
  * Return: 0: the next evs_producers_note() of it does not fail; or -ENOMEM.
  */
-int evs_producers_expect(struct evs_producers *t, s64 id)
+int evs_producers_expect(struct evs_producers *t, struct evs_producers *later, s64 id)
 {
-	return evs_producers_find(t, id) || evs_producers_add(t, id) ? 0 : -ENOMEM;
+	if (evs_producers_find(t, id))
+		return 0;
+	if (later && evs_producers_bring(later))
+		return -ENOMEM;
+	return evs_producers_add(t, id) ? 0 : -ENOMEM;
 }
 
 /**

@@ -5,7 +5,9 @@
 #ifndef EVSTREAM_PRODUCERS_H
 #define EVSTREAM_PRODUCERS_H
 
+#include <linux/atomic.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mutex.h>
 #include <linux/rbtree.h>
 #include <linux/types.h>
@@ -28,12 +30,16 @@ struct evs_segment;
  * @tree: by producer id
  * @order: who appended longest ago first
  * @count: how many
+ * @spare: memory for more of them, which a producer has brought
+ * @memory: how many there is memory for: @count and those of @spare
  */
 struct evs_producers {
 	struct mutex lock;
 	struct rb_root tree;
 	struct list_head order;
 	u32 count;
+	struct llist_head spare;
+	atomic_t memory;
 };
 
 /**
@@ -55,7 +61,7 @@ void evs_producers_init(struct evs_producers *t);
 void evs_producers_clear(struct evs_producers *t);
 void evs_producer_of(const struct evs_batch_header *h, struct evs_producer_id *id);
 int evs_producers_check(struct evs_producers *t, const struct evs_producer_id *id, u64 *offset);
-int evs_producers_expect(struct evs_producers *t, s64 id);
+int evs_producers_expect(struct evs_producers *t, struct evs_producers *later, s64 id);
 int evs_producers_note(struct evs_producers *t, const struct evs_producer_id *id, u64 offset,
 		       s64 timestamp);
 int evs_producers_copy(struct evs_producers *to, const struct evs_producers *from);
