@@ -4,6 +4,7 @@
  * Record by record it takes no lock that a producer needs.
  */
 #include <linux/instrumented.h>
+#include <linux/rcupdate_wait.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <linux/uio.h>
@@ -652,7 +653,7 @@ int evs_cursor_fetch(struct evs_partition *p, struct evs_cursor *c, struct iov_i
 	return first ? -EINTR : 0;
 }
 
-/* The first segment that has a record not older than @timestamp. */
+/* The first segment that has a record not older than @timestamp, under RCU. */
 static const struct evs_segment *evs_segment_by_time(struct evs_partition *p, u64 lo, u64 last,
 						     s64 timestamp)
 {
@@ -673,6 +674,10 @@ static const struct evs_segment *evs_segment_by_time(struct evs_partition *p, u6
 		s = xa_load(&p->segments, lo);
 		if (s && READ_ONCE(s->newest) >= timestamp)
 			return s;
+		/* There may be millions. */
+		if (fatal_signal_pending(current))
+			break;
+		cond_resched_rcu();
 	}
 	return NULL;
 }
@@ -705,7 +710,7 @@ static int evs_batch_by_time(struct evs_partition *p, struct evs_cursor *c, s64 
  * @timestamp: ms
  * @offset: out; the end's where there is none
  *
- * Return: 0, -ENODEV or -EIO.
+ * Return: 0, -ENODEV, -EIO, -ENOMEM or -EINTR.
  */
 int evs_partition_find_time(struct evs_partition *p, s64 timestamp, u64 *offset)
 {
@@ -740,8 +745,11 @@ again:
 		c.expect = 0;
 	}
 	rcu_read_unlock();
-	if (!s)
+	if (!s) {
+		if (fatal_signal_pending(current))
+			ret = -EINTR;
 		goto out;
+	}
 	if (cold && evs_durable_lookup(p, first, U64_MAX, timestamp, &c.pos))
 		goto again;
 	for (;;) {

@@ -310,6 +310,9 @@ static bool evs_trust_indexes(struct evs_recovery *r, struct evs_segment *s, u64
 			return false;
 		expect = b.base_offset + b.last_delta;
 		at += b.size;
+		if (fatal_signal_pending(current))
+			return false;
+		cond_resched();
 	}
 	return expect < next;
 }
@@ -367,6 +370,9 @@ static int evs_recover_finished(struct evs_recovery *r, struct evs_segment *s, u
 
 	if (size > evs_segment_size(r->p))
 		return -EUCLEAN;
+	/* There may be millions, of which nothing but this is read. */
+	if (fatal_signal_pending(current))
+		return -EINTR;
 	if (!small && !rescan && evs_trust_indexes(r, s, size, next)) {
 		x = rcu_dereference_protected(s->index, true);
 		RCU_INIT_POINTER(s->index, NULL);
