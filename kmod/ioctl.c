@@ -457,6 +457,9 @@ static int evs_fetch_next(struct evs_file *file, struct evs_fetch *f, struct iov
 	    !evs_slot_end(f->m, f->p->number, f->epoch, c->offset, !ret))
 		ret = -ESTALE;
 	a->next_offset = c->offset;
+	/* One folio for each of thousands of partitions would be a lot. */
+	if (!file->part)
+		evs_cursor_put(c);
 unlock:
 	mutex_unlock(&file->read_lock);
 	return ret;

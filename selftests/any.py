@@ -7,6 +7,7 @@ import random
 import select
 
 import evstest as t
+from dmemory import Group
 from evstest import Topic, eq, fails, kafka, ok
 
 T0 = 1_700_000_000_000
@@ -234,6 +235,33 @@ def test_fdinfo():
     ok(f"evstream-topic:\t{topic.name}\n" in text, "the topic's name")
     ok("evstream-partition:\tany\n" in text, "any")
 
+
+def test_fetch_keeps_no_memory_of_each_partition():
+    """What was dropped after somebody has fetched from all partitions is free."""
+    partitions = 64
+    topic = Topic("-p", partitions, "--segment", "1M", "--ring", "2M", "--max-record", "512K")
+    group = Group("fetch", "max")
+
+    def produce():
+        group.enter()
+        for number in range(partitions):
+            for _ in range(2):
+                os.write(topic.open(number), bytes(400000))
+        return True
+
+    def used():
+        # Not memory.stat: what is no page cache any more counts here only.
+        with open(f"{group.path}/memory.current", encoding="ascii") as file:
+            return int(file.read())
+
+    with t.child(produce):
+        pass
+    ok(used() > partitions * 800000, "it is charged for the records")
+    fd = topic.open("any")
+    for number in range(partitions):
+        ok(t.fetch_raw(fd, partition=number, offset=-1)[0].bytes > 400000, "a batch is there")
+        t.ioctl(topic.open(number), t.Trim(offset=t.end(fd, number)))
+    t.wait_for(lambda: used() < 2 << 20, "the memory is free")
 
 if __name__ == "__main__":
     t.main()
