@@ -478,6 +478,9 @@ static int evs_nl_end_del(struct genl_info *info, struct evs_topic *t, int err,
 		evs_nl_refuse(info, fault, err);
 	else
 		evs_netlink_notify(t, EVSTREAM_CMD_TOPIC_DEL_NTF);
+	/* It is gone, but not as it should be. */
+	if (!err && fault->msg)
+		GENL_SET_ERR_MSG_FMT(info, "%s", fault->msg);
 	evs_topic_put(t);
 	return err;
 }

@@ -262,7 +262,8 @@ static void evs_topic_abandon(struct evs_topic *t, bool remove)
 	evs_topic_free(t);
 }
 
-static int evs_topic_kill(struct evs_topic *t, bool remove)
+/* @lost: what a partition could not be written for, 0: all was, out. */
+static int evs_topic_kill(struct evs_topic *t, bool remove, int *lost)
 {
 	u32 i;
 
@@ -284,8 +285,11 @@ static int evs_topic_kill(struct evs_topic *t, bool remove)
 
 	evs_groups_kill(t);
 	evs_offsets_kill(t, remove);
+	*lost = 0;
 	for (i = 0; i < t->partitions; i++) {
-		evs_partition_kill(t->partition[i], remove);
+		int ret = evs_partition_kill(t->partition[i], remove);
+
+		*lost = *lost ?: ret;
 		cond_resched();
 	}
 	if (t->place)
@@ -479,7 +483,9 @@ static int evs_topic_build(const struct evs_topic_config *c, struct evs_place *p
 	ret = t->dead ? -ENOENT : evs_nodes->add(t);
 	mutex_unlock(&evs_topics_lock);
 	if (ret) {
-		evs_topic_kill(t, place && !attach);
+		int lost;
+
+		evs_topic_kill(t, place && !attach, &lost);
 		if (place && !attach)
 			evs_place_remove(place, c->name);
 		evs_topic_put(t);
@@ -494,6 +500,15 @@ free_place:
 put_module:
 	module_put(THIS_MODULE);
 	return ret;
+}
+
+/* Also the name of a durable topic's configuration is one of a file. */
+static int evs_check_file_name(const char *name, struct evs_fault *fault)
+{
+	if (strlen(name) + strlen(EVS_FILE_CONFIG) <= NAME_MAX)
+		return 0;
+	return evs_fault(fault, 0, "the name of a durable topic has 246 letters at the most",
+			 -EINVAL);
 }
 
 static int evs_topic_known(const char *name, u32 partitions, struct evs_fault *fault)
@@ -514,6 +529,9 @@ static int evs_topic_create_at(const struct evs_topic_config *c, const char *dir
 
 	if (!dir)
 		return evs_topic_build(c, NULL, false, out, fault);
+	ret = evs_check_file_name(c->name, fault);
+	if (ret)
+		return ret;
 	if (mutex_lock_killable(&evs_places_lock))
 		return -EINTR;
 	/* Before a directory is made that would have to go again. */
@@ -646,6 +664,8 @@ int evs_topic_attach(const char *name, const char *dir, struct evs_topic **out,
 
 	*fault = (struct evs_fault){};
 	ret = evs_check_name(name, fault);
+	if (!ret)
+		ret = evs_check_file_name(name, fault);
 	if (ret)
 		return ret;
 	c = kzalloc(sizeof(*c), GFP_KERNEL);
@@ -668,15 +688,15 @@ out:
 	return ret;
 }
 
-static int evs_topic_take_away(struct evs_topic *t, bool remove)
+static int evs_topic_take_away(struct evs_topic *t, bool remove, int *lost)
 {
 	int ret;
 
 	if (!t->place)
-		return evs_topic_kill(t, false);
+		return evs_topic_kill(t, false, lost);
 	if (mutex_lock_killable(&evs_places_lock))
 		return -EINTR;
-	ret = evs_topic_kill(t, remove);
+	ret = evs_topic_kill(t, remove, lost);
 	if (!ret && remove)
 		evs_place_remove(t->place, t->config.name);
 	if (!ret)
@@ -696,7 +716,9 @@ static int evs_topic_take_away(struct evs_topic *t, bool remove)
  */
 int evs_topic_delete(struct evs_topic *t)
 {
-	return evs_topic_take_away(t, true);
+	int lost;
+
+	return evs_topic_take_away(t, true, &lost);
 }
 
 /**
@@ -704,15 +726,16 @@ int evs_topic_delete(struct evs_topic *t)
  * @t: the topic; the caller keeps its reference
  * @fault: why not
  *
- * As evs_topic_delete(), but all records are on stable storage then.
+ * As evs_topic_delete(), but all records are on stable storage then. Where the
+ * storage has failed, some are not, which @fault says though the result is 0.
  *
  * Return: 0; -ENOENT: somebody else took it first; -EINVAL: a volatile topic;
  * -ENOSPC, -EDQUOT: there is no room for what is in memory; -EINTR.
  */
 int evs_topic_detach(struct evs_topic *t, struct evs_fault *fault)
 {
+	int ret, lost;
 	u32 i;
-	int ret;
 
 	if (!t->place)
 		return evs_fault(fault, 0, "a volatile topic cannot be detached: delete it",
@@ -730,7 +753,11 @@ int evs_topic_detach(struct evs_topic *t, struct evs_fault *fault)
 			return evs_fault(fault, 0, "there is no room for what is not written yet",
 					 ret);
 	}
-	return evs_topic_take_away(t, false);
+	ret = evs_topic_take_away(t, false, &lost);
+	if (!ret && lost)
+		evs_fault(fault, 0,
+			  "the storage has failed: records that were not durable are lost", 0);
+	return ret;
 }
 
 static void evs_config_merge(struct evs_topic_config *c, const struct evs_topic_config *from,

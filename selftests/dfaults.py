@@ -65,7 +65,9 @@ def write_error(fs):
     fails(errno.EIO, os.write, fd, b"no more")
     fails(errno.EIO, os.fsync, fd)
     d.check_all(fd, values)
-    d.streamctl("topic", "detach", topic.name)
+    status, _, err = d.streamctl("topic", "detach", topic.name)
+    eq(status, 0, err.decode())
+    ok(b"records that were not durable are lost" in err, f"it is said: {err.decode()}")
     topic.there = False
     ok(topic.name not in t.topics(), "it is detached")
     fails(errno.ENODEV, os.write, fd, b"x")

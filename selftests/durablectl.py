@@ -232,6 +232,20 @@ def test_create_where_one_is():
     eq(values(topic), [b"kept"])
 
 
+def test_long_names():
+    """NAME.evstream is a file's name, too."""
+    path = place()
+    refused(errno.EINVAL, "topic", "create", "n" * 247, "--dir", path)
+    refused(errno.EINVAL, "topic", "attach", path, "n" * 247)
+    eq(os.listdir(path), [])
+    topic = Durable(path, name="n" * 246)
+    topic.detach()
+    topic.attach()
+    topic.delete()
+    eq(os.listdir(path), [])
+    Topic(name="n" * 249).delete()
+
+
 def test_delete_takes_the_files():
     topic = Durable(place(), "-p", "3")
     fill(topic, b"x")
@@ -744,8 +758,10 @@ def test_write_error_is_told():
     ok(status == 2 and os.strerror(errno.EIO).encode() in err, f"{status} {err}")
     eq(values(topic), [b"one", b"two"], "it is served on")
     disk.mend()
-    # What the disk did not take is lost; that was said.
-    eq(streamctl("topic", "detach", topic.name), (0, b"", b""))
+    # What the disk did not take is lost, which is said.
+    warning = "the storage has failed: records that were not durable are lost"
+    eq(streamctl("topic", "detach", topic.name),
+       (0, b"", f"streamctl: warning: detach topic '{topic.name}': {warning}\n".encode()))
     topic.there = False
 
 

@@ -249,13 +249,10 @@ static int on_finish(struct nl_msg *msg, void *arg)
 	return NL_STOP;
 }
 
+/* With what there is to be said of a success. */
 static int on_ack(struct nl_msg *msg, void *arg)
 {
-	struct nl_reply *reply = arg;
-
-	(void)msg;
-	reply->done = true;
-	return NL_STOP;
+	return on_error(NULL, nlmsg_data(nlmsg_hdr(msg)), arg);
 }
 
 static int on_valid(struct nl_msg *msg, void *arg)
@@ -320,8 +317,13 @@ int nl_call(struct nl_msg *msg, nl_row_fn row, void *arg,
 	nl_cb_put(cb);
 	nlmsg_free(msg);
 
-	if (!reply.fault.err)
+	if (!reply.fault.err) {
+		if (reply.fault.reason[0])
+			fprintf(stderr, "streamctl: warning: %s: %s\n",
+				strncmp(what, "cannot ", 7) ? what : what + 7,
+				reply.fault.reason);
 		return EXIT_OK;
+	}
 	return print_error(reply.fault.err,
 			   reply.fault.reason[0] ? reply.fault.reason : NULL,
 			   reply.fault.attr ? attr_name(reply.fault.attr) : NULL,
