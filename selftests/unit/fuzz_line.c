@@ -38,8 +38,19 @@ struct evs_topic {
 	} config;
 };
 
+/* Whose memory the line is. */
+struct evs_user {
+	u64 charged;
+	bool full;
+};
+
+enum evs_charge {
+	EVS_CHARGE_MEMORY,
+};
+
 struct evs_file {
 	struct evs_topic *topic;
+	struct evs_user *user;
 	struct evs_partition *to;
 	struct mutex line_lock;		/* protects what follows */
 	u8 *line;
@@ -65,6 +76,22 @@ static void mutex_unlock(struct mutex *m)
 {
 	FUZZ_CHECK(m->locked);
 	m->locked = false;
+}
+
+static int evs_user_charge(struct evs_user *u, enum evs_charge what, u64 n)
+{
+	(void)what;
+	if (u->full)
+		return -EDQUOT;
+	u->charged += n;
+	return 0;
+}
+
+static void evs_user_uncharge(struct evs_user *u, enum evs_charge what, u64 n)
+{
+	(void)what;
+	FUZZ_CHECK(u->charged >= n);
+	u->charged -= n;
 }
 
 static int evs_append_lines(struct evs_partition *p, const u8 *lines, u32 len,
@@ -153,7 +180,8 @@ int fuzz_one(const uint8_t *data, size_t size)
 	static u8 stream[STREAM];
 	struct fuzz_input in = { data, size };
 	struct evs_topic topic = { .config.max_record = 1 + fuzz_u8(&in) % 80 };
-	struct evs_file f = { .topic = &topic };
+	struct evs_user user = {};
+	struct evs_file f = { .topic = &topic, .user = &user };
 	size_t len = 0;
 
 	if (size > STREAM / 2)
@@ -177,6 +205,7 @@ int fuzz_one(const uint8_t *data, size_t size)
 		f.line_lock.interrupted = fail >> 6 == 3 && fail & 2;
 		f.line_lock.busy = fail >> 6 == 3 && fail & 2;
 		topic.dead = fail >> 6 == 3 && fail & 4;
+		user.full = fail >> 6 == 3 && fail & 16;
 		memcpy(stream + len, from.p, n);
 
 		ret = evs_write_lines(&f, &from, fail & 8 ? EVS_NOWAIT : 0);
@@ -185,7 +214,8 @@ int fuzz_one(const uint8_t *data, size_t size)
 			FUZZ_CHECK(ret == (fail & 8 ? -EAGAIN : -ERESTARTSYS));
 		else if (topic.dead)
 			FUZZ_CHECK(ret == -ENODEV);
-		else if (ret < (ssize_t)n && !log.failed && !slab_fails && from.good >= from.count)
+		else if (ret < (ssize_t)n && !log.failed && !slab_fails && !user.full &&
+			 from.good >= from.count)
 			/* For no other reason than a line that is too long. */
 			FUZZ_CHECK(over(stream + whole(stream, len),
 					len + n - whole(stream, len), topic.config.max_record) &&
@@ -199,11 +229,11 @@ int fuzz_one(const uint8_t *data, size_t size)
 		FUZZ_CHECK(log.len == len - tail && !memcmp(log.bytes, stream, log.len));
 		FUZZ_CHECK(f.line_len == tail);
 		FUZZ_CHECK(!tail || !memcmp(f.line, stream + len - tail, tail));
-		FUZZ_CHECK(f.line_len <= f.line_room);
+		FUZZ_CHECK(f.line_len <= f.line_room && user.charged == f.line_room);
 		if (!f.line_len && !f.line_lock.busy)
 			FUZZ_CHECK(f.line_room <= EVS_LINE_KEEP);
 	}
 	evs_flush_line(&f);
-	FUZZ_CHECK(log.len == len && !memcmp(log.bytes, stream, len));
+	FUZZ_CHECK(!user.charged && log.len == len && !memcmp(log.bytes, stream, len));
 	return 0;
 }
