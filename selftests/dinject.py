@@ -132,7 +132,9 @@ class Request(Operation):
 class Create(Request):
     """All of it is there, or nothing is, in the directory either."""
 
-    least = 30
+    least = 15
+    first = 12
+    stride = 16
 
     def act(self):
         self.make()
@@ -152,7 +154,9 @@ class Create(Request):
 class Attach(Request):
     """What was detached comes back as it was, or not at all and the next time."""
 
-    least = 60
+    least = 15
+    first = 12
+    stride = 16
 
     def __init__(self):
         super().__init__()
@@ -204,6 +208,8 @@ class Detach(Request):
     """Nothing is lost by it: it is detached, or still there."""
 
     least = 2
+    first = 12
+    stride = 8
 
     def begin(self):
         self.make()
@@ -231,6 +237,8 @@ class Delete(Request):
     """It goes, and its files, whatever is short."""
 
     least = 1
+    first = 12
+    stride = 8
 
     def begin(self):
         self.make()
@@ -250,6 +258,8 @@ class Set(Request):
     """The file says what the topic says, before and after."""
 
     least = 4
+    first = 12
+    stride = 8
 
     def begin(self):
         self.make()
@@ -325,26 +335,6 @@ class Append(Operation):
         d.check_all(self.topic.open(), [value(n, SIZE) for n in self.numbers])
 
 
-class Sync(Append):
-    """fsync() of what was appended."""
-
-    flags = os.O_RDWR
-
-    def begin(self):
-        super().begin()
-        os.write(self.fd, value(self.number, SIZE))
-        self.numbers.append(self.number)
-
-    def act(self):
-        os.fsync(self.fd)
-
-    def failed(self, error):
-        eq(t.end(self.fd), len(self.numbers))
-
-    def done(self, result):
-        eq(d.durable(self.fd), len(self.numbers))
-
-
 class Trim(Append):
     """The oldest segment's files go."""
 
@@ -414,6 +404,8 @@ class Join(Operation):
 
     errors = {NOMEM, FAULT}
     least = 10
+    first = 12
+    stride = 8
 
     def begin(self):
         self.topic = Durable(d.memory_place(), "-p", "2", *LAZY)
@@ -498,7 +490,6 @@ class SeekCold(ReadCold):
 
 
 test_append = each(Append)
-test_sync = each(Sync)
 test_trim = each(Trim)
 test_commit = each(Commit)
 test_first_group = each(Join)

@@ -10,7 +10,9 @@ import contextlib
 import errno
 import glob
 import os
+import random
 import sys
+import time
 from collections import Counter
 
 import evstest
@@ -23,6 +25,9 @@ MEMORY = ("failslab", "fail_page_alloc")
 DEPTH = 32
 # No operation has so many things that can fail: it is not the same one each time.
 MOST = 3000
+# Which fail where not all do. With EVSTREAM_SECONDS there is time for all of them.
+SEED = int(os.environ.get("EVSTREAM_SEED") or time.time())
+ALL = float(os.environ.get("EVSTREAM_SECONDS") or 0) > 0
 
 
 def put(path, text):
@@ -114,9 +119,13 @@ class Faults:
 
     def disarm(self):
         """Whether something did fail."""
-        left = int(os.pread(self.nth, 16, 0))
+        self.left = int(os.pread(self.nth, 16, 0))
         os.pwrite(self.nth, b"0", 0)
-        return left == 0
+        return self.left == 0
+
+    def there_were(self, number):
+        """How many things could fail, where the one with a number was none of them."""
+        return number - self.left
 
     @contextlib.contextmanager
     def often(self, percent, kinds=MEMORY):
@@ -158,6 +167,10 @@ class Anywhere:
         self.faults.set(self.kind, "interval", 1)
         return left == "0"
 
+    @staticmethod
+    def there_were(_number):
+        return None
+
 
 class Operation:
     """
@@ -165,10 +178,14 @@ class Operation:
 
     errors: what it may fail with
     least: so many things of it can fail, or this tests nothing
+    first: so many of them fail one after the other
+    stride: of what comes then, one of so many does, where it takes long
     """
 
     errors = {errno.ENOMEM}
     least = 1
+    first = 30
+    stride = 1
 
     def begin(self):
         """As it shall be before; what can fail in here does not."""
@@ -213,8 +230,10 @@ class Operation:
     def run(self, faults):
         """Until nothing is left that could fail."""
         count, number, missed = Counter(), 0, 0
+        begun, chance = time.monotonic(), random.Random(SEED)
+        stride = 1 if ALL else self.stride
         while missed < faults.patience:
-            number += 1
+            number += 1 if number < self.first or missed else chance.randint(1, 2 * stride - 1)
             try:
                 self.begin()
                 fault, code = self.attempt(faults, number)
@@ -228,7 +247,10 @@ class Operation:
             if number > MOST:
                 raise Failed(f"{self.name()}: there is no end of faults")
         told = ", ".join(f"{n} {what}" for what, n in sorted(count.items()))
-        print(f"# {self.name()}: {sum(count.values())} faults: {told or 'none'}", flush=True)
+        there = faults.there_were(number)
+        of = f" of {there}, EVSTREAM_SEED={SEED}" if stride > 1 and there else ""
+        print(f"# {self.name()}: {sum(count.values())} faults{of}: {told or 'none'}"
+              f" ({time.monotonic() - begun:.1f} s)", flush=True)
         if sum(count.values()) < self.least:
             raise Failed(f"{self.name()}: too little can fail, not {self.least} times")
 
