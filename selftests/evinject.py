@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The kernel's fault injection, let loose on what the module does and on nothing else.
 
-Every allocation, copy to or from the user, and request to a disk asks whether it shall
-fail (Documentation/fault-injection of the kernel). Here only those with the module on
-the stack do.
+Every allocation and copy to or from the user asks whether it shall fail
+(Documentation/fault-injection of the kernel). Here only those with the module on the
+stack do.
 """
 import atexit
 import contextlib
 import errno
-import glob
 import os
 import random
 import sys
@@ -19,7 +18,7 @@ import evstest
 from evstest import Failed, Skip, eq
 
 DEBUG = "/sys/kernel/debug"
-KINDS = ("failslab", "fail_page_alloc", "fail_usercopy", "fail_make_request")
+KINDS = ("failslab", "fail_page_alloc", "fail_usercopy")
 MEMORY = ("failslab", "fail_page_alloc")
 # Callers that are looked at; the kernel's limit.
 DEPTH = 32
@@ -40,22 +39,18 @@ def take(path):
         return file.read().strip()
 
 
-def text_of(name, symbol=None):
-    """Where the code of a module lies, or the kernel's function: [start, end)."""
+def text_of(name):
+    """Where the code of a module lies: [start, end)."""
     places = []
     with open("/proc/kallsyms", encoding="ascii") as file:
         for line in file:
-            place, kind, found, *module = line.split()
-            if kind in "tTwW" and module == ([f"[{name}]"] if name else []):
-                places.append((int(place, 16), found))
-    if not places or not max(places)[0]:
+            place, kind, _, *module = line.split()
+            if kind in "tTwW" and module == [f"[{name}]"]:
+                places.append(int(place, 16))
+    if not places or not max(places):
         raise Skip("/proc/kallsyms shows no addresses")
-    places.sort()
-    if symbol is None:
-        # The last function ends before the next page but one does.
-        return places[0][0], (places[-1][0] & ~0xFFF) + 0x2000
-    start = next(place for place, found in places if found == symbol)
-    return start, next(place for place, _ in places if place > start)
+    # The last function ends before the next page but one does.
+    return min(places), (max(places) & ~0xFFF) + 0x2000
 
 
 class Faults:
@@ -105,9 +100,9 @@ class Faults:
         for path, value in self.saved.items():
             put(path, value)
 
-    def only(self, kinds, where=None):
-        """What shall fail, below which code: [start, end), the module's by default."""
-        start, end = where or text_of("evstream")
+    def only(self, kinds):
+        """What shall fail, below the module's code."""
+        start, end = text_of("evstream")
         for kind in self.kinds:
             # Nothing is called from nowhere.
             found = (start, end) if kind in kinds else (0, 0)
@@ -260,16 +255,6 @@ class Operation:
 
 def module_users():
     return int(take("/sys/module/evstream/refcnt"))
-
-
-def disk_fails(path, how):
-    """Whether requests to the disk below a path can be made to fail."""
-    found = os.stat(path).st_dev
-    for file in glob.glob(f"/sys/dev/block/{os.major(found)}:{os.minor(found)}/make-it-fail"):
-        put(file, int(how))
-        eq(take(file), str(int(how)))
-        return
-    raise Skip("the kernel has no fail_make_request")
 
 
 def main():

@@ -5,20 +5,18 @@
 What fails fails for a reason that is documented and leaves nothing behind, what is
 acknowledged is there, and the same again succeeds.
 """
-import ctypes
 import errno
 import mmap
 import multiprocessing
 import os
 import select
 import struct
-import subprocess
 import sys
 
 import evgroup as g
 import evnetlink as nl
 import evstest as t
-from evinject import MEMORY, Faults, Operation, main, module_users, put, take, text_of
+from evinject import MEMORY, Faults, Operation, main, module_users, take
 from evnetlink import QuickTopic as Quick
 from evstest import Failed, Topic, eq, fails, must, ok
 
@@ -954,65 +952,6 @@ def test_questions():
     Get(nl.PARTITION, nl.text(nl.TOPIC, topic.name) + nl.u32(2, 1)).run(faults)
     Get(nl.GROUP_GET, group).run(faults)
     Get(nl.GROUP_OFFSET_GET, group + nl.u32(nl.OFFSET_PARTITION, 1)).run(faults)
-
-
-# --------------------------------------------------------------------- the module
-
-
-class Load(Operation):
-    """Loading fails wherever it can, and leaves nothing."""
-
-    least = 8
-    first = 4
-    stride = 6
-    FINIT_MODULE = 313
-
-    def __init__(self):
-        self.libc = ctypes.CDLL(None, use_errno=True)
-        found = subprocess.run(["modinfo", "-n", "evstream"], capture_output=True, text=True,
-                               check=True)
-        self.file = os.open(found.stdout.strip(), os.O_RDONLY | os.O_CLOEXEC)
-        Topic.stack.callback(os.close, self.file)
-
-    def begin(self):
-        if os.path.exists("/sys/module/evstream"):
-            subprocess.run(["rmmod", "evstream"], check=True)
-
-    def act(self):
-        if self.libc.syscall(self.FINIT_MODULE, self.file, b"", 0):
-            raise OSError(ctypes.get_errno(), "finit_module")
-
-    def failed(self, error):
-        ok(not os.path.exists("/sys/module/evstream"), "it is not there")
-
-    def done(self, result):
-        eq(take("/sys/module/evstream/initstate"), "live")
-        topic = Quick()
-        fd = topic.open()
-        os.write(fd, b"x")
-        eq(os.read(fd, 10), b"x")
-        topic.close()
-
-
-def parameters():
-    names = os.listdir("/sys/module/evstream/parameters")
-    return {n: take(f"/sys/module/evstream/parameters/{n}") for n in names}
-
-
-def test_load():
-    faults = Faults()
-    load = Load()
-    before = parameters()
-    # Not where its own code is, which is elsewhere each time: where it is called from.
-    faults.only(faults.kinds, text_of(None, "do_one_initcall"))
-    try:
-        load.run(faults)
-    finally:
-        if not os.path.exists("/sys/module/evstream"):
-            subprocess.run(["modprobe", "evstream"], check=True)
-        for name, was in before.items():
-            if parameters()[name] != was:
-                put(f"/sys/module/evstream/parameters/{name}", was)
 
 
 # -------------------------------------------------------------------- under load
