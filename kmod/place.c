@@ -313,12 +313,10 @@ int evs_place_find(struct evs_place *place, const char *topic, u32 *partitions, 
 void evs_place_remove(struct evs_place *place, const char *topic)
 {
 	const struct cred *old = override_creds(place->cred);
-	char *name = evs_place_config(topic);
+	char name[NAME_MAX + 1];
 
-	if (name) {
-		evs_path_remove(&place->dir, name);
-		evs_path_sync(&place->dir);
-	}
-	kfree(name);
+	scnprintf(name, sizeof(name), "%s" EVS_FILE_CONFIG, topic);
+	evs_path_remove(&place->dir, name);
+	evs_path_sync(&place->dir);
 	revert_creds(old);
 }

@@ -5,6 +5,8 @@
 #include <linux/bvec.h>
 #include <linux/completion.h>
 #include <linux/cred.h>
+#include <linux/dcache.h>
+#include <linux/delay.h>
 #include <linux/falloc.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -25,6 +27,10 @@
 /* Records are as private as the device nodes: the owner's, and the group's to read. */
 #define EVS_FILE_MODE	0640
 #define EVS_DIR_MODE	0750
+
+/* Attempts to remove something while memory is short, and the time between two. */
+#define EVS_REMOVE_TRIES	10
+#define EVS_REMOVE_MS		20
 
 /* Where files are written. */
 struct workqueue_struct *evs_store_wq;
@@ -241,22 +247,32 @@ int evs_path_slot(const struct path *dir, const char *name, const char *slot, u6
 }
 
 /**
- * evs_path_remove() - remove a file
- * @dir: its directory
- * @name: its name
+ * evs_path_remove() - remove a file or an empty directory
+ * @dir: where it is
+ * @name: its name there
+ *
+ * Nobody removes it later: where memory is short, it is tried again for a while.
  *
  * Return: 0 or a negative errno.
  */
 int evs_path_remove(const struct path *dir, const char *name)
 {
-	struct file *file = file_open_root(dir, name, O_PATH | O_NOFOLLOW, 0);
+	unsigned int tries = EVS_REMOVE_TRIES;
+	struct file *file;
 	int ret;
 
-	if (IS_ERR(file))
-		return PTR_ERR(file);
-	ret = evs_unlink(&file->f_path);
-	fput(file);
-	return ret;
+	for (;;) {
+		file = file_open_root(dir, name, O_PATH | O_NOFOLLOW, 0);
+		ret = PTR_ERR_OR_ZERO(file);
+		if (!ret) {
+			ret = d_is_dir(file->f_path.dentry) ? evs_rmdir(&file->f_path) :
+							      evs_unlink(&file->f_path);
+			fput(file);
+		}
+		if (ret != -ENOMEM || !--tries)
+			return ret;
+		msleep(EVS_REMOVE_MS);
+	}
 }
 
 /**
@@ -307,7 +323,12 @@ int evs_store_create(struct evs_store *s, const struct path *parent, const char 
 {
 	int ret = evs_mkdir(parent, name, EVS_DIR_MODE);
 
-	return ret ? ret : evs_store_open(s, parent, name, cred);
+	if (ret)
+		return ret;
+	ret = evs_store_open(s, parent, name, cred);
+	if (ret)
+		evs_path_remove(parent, name);
+	return ret;
 }
 
 /**
