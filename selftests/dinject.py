@@ -7,19 +7,26 @@ it. What was acknowledged is there when it is read from the files.
 """
 import errno
 import os
+import shutil
+import time
 
 import evdisk as d
 import evgroup as g
+import evnetlink as nl
 import evstest as t
 from evdisk import Durable, value
-from evinject import MEMORY, Anywhere, Faults, Operation, main
-from evstest import eq, ok
+from evinject import MEMORY, Anywhere, Faults, Operation, main, module_users
+from evstest import Failed, eq, ok
 
 NOMEM, FAULT = errno.ENOMEM, errno.EFAULT
 # Segments of which one holds a record, and nothing that is written before it must be.
 SIZE = 33000
 LAZY = ("--segment", "64K", "--max-record", "60000", "--retention", "0", "--flush-interval", "0",
         "--flush-bytes", "0")
+CONFIG = (nl.u64(nl.SEGMENT, 64 << 10), nl.u32(nl.MAX_RECORD, 60000), nl.u64(nl.RETENTION_MS, 0),
+          nl.u64(nl.FLUSH_INTERVAL, 0), nl.u64(nl.FLUSH_BYTES, 0), nl.u32(nl.PARTITIONS, 2))
+# Producers are forgotten by the time of their last record.
+NOW = int(time.time() * 1000)
 
 
 def own(make):
@@ -47,6 +54,145 @@ def everywhere(make):
         operation.finish()
 
     return test
+
+
+# ------------------------------------------------------------------ control plane
+
+
+class Request(Operation):
+    """A request by netlink about a topic in a directory in memory."""
+
+    # A file system in memory has no space where there is no memory for an inode.
+    errors = {NOMEM, errno.ENOSPC}
+    NAME = "dinject-requested"
+    RECORDS = 2
+
+    def __init__(self):
+        self.nl = nl.Netlink()
+        self.users = module_users()
+        self.place = d.memory_place()
+
+    def ask(self, cmd, attrs=b""):
+        answer = self.nl.ask(cmd, nl.text(nl.NAME, self.NAME) + attrs)
+        if answer.errno:
+            raise OSError(answer.errno, answer.message)
+
+    def create(self):
+        self.ask(nl.NEW, nl.text(nl.DIR, self.place) + b"".join(CONFIG))
+
+    def attach(self):
+        self.ask(nl.ATTACH, nl.text(nl.DIR, self.place))
+
+    def path(self, partition=0):
+        return f"/dev/stream/{self.NAME}/{partition}"
+
+    def there(self):
+        return self.NAME in self.nl.topics()
+
+    def absent(self):
+        ok(not self.there(), "there is no such topic")
+        ok(not os.path.exists(f"/dev/stream/{self.NAME}"), "and it has no nodes")
+        eq(module_users(), self.users, "users of the module")
+
+    def nothing(self):
+        self.absent()
+        eq(os.listdir(self.place), [], "the directory")
+
+    @staticmethod
+    def batch():
+        return t.kafka.encode_batch([{"value": b"once", "timestamp": NOW}], producer_id=77,
+                                    producer_epoch=1, base_sequence=0)
+
+    def fill(self):
+        """Records, a group that is somewhere, a producer that is known."""
+        with open(self.path(), "r+b", buffering=0) as file:
+            for number in range(self.RECORDS):
+                file.write(value(number, SIZE))
+            t.append_batch(file.fileno(), self.batch())
+            os.fsync(file.fileno())
+        fd = os.open(self.path("any"), os.O_RDWR | os.O_NONBLOCK)
+        try:
+            g.join(fd, "group")
+            g.commit(fd, (0, self.RECORDS), flags=g.COMMIT_SYNC)
+        finally:
+            os.close(fd)
+
+    def check(self):
+        """All of that is there, and it goes on."""
+        with open(self.path(), "r+b", buffering=0) as file:
+            fd = file.fileno()
+            d.check_all(fd, [*(value(n, SIZE) for n in range(self.RECORDS)), b"once"])
+            eq(t.append_batch(fd, self.batch()), self.RECORDS, "a batch that is known")
+            eq(os.write(fd, b"more"), 4)
+            eq(t.end(fd), self.RECORDS + 2)
+        fd = os.open(self.path("any"), os.O_RDWR | os.O_NONBLOCK)
+        try:
+            g.join(fd, "group", flags=g.JOIN_EXISTING)
+            eq(g.position(fd).committed, self.RECORDS)
+        finally:
+            os.close(fd)
+
+    def end(self):
+        if self.there():
+            self.ask(nl.DEL)
+        self.absent()
+        shutil.rmtree(self.place)
+        os.mkdir(self.place)
+
+
+class Create(Request):
+    """All of it is there, or nothing is, in the directory either."""
+
+    least = 12
+    first = 8
+    stride = 30
+
+    def act(self):
+        self.create()
+
+    def failed(self, error):
+        self.nothing()
+
+    def done(self, result):
+        eq(sorted(os.listdir(f"/dev/stream/{self.NAME}")), ["0", "1", "any"])
+        with open(self.path(1), "r+b", buffering=0) as file:
+            file.write(b"works")
+            os.fsync(file.fileno())
+            eq(file.read(100), b"works")
+
+    def finish(self):
+        self.create()
+        self.fill()
+        self.ask(nl.DETACH)
+        self.attach()
+        self.check()
+        self.end()
+
+
+class Delete(Request):
+    """It goes, and its files, whatever is short."""
+
+    least = 8
+    first = 12
+    stride = 3
+    RECORDS = 1
+
+    def begin(self):
+        self.create()
+        self.fill()
+
+    def act(self):
+        self.ask(nl.DEL)
+
+    def failed(self, error):
+        raise Failed("a topic that cannot be deleted")
+
+    def done(self, result):
+        self.nothing()
+
+
+test_create = own(Create)
+test_delete = own(Delete)
 
 
 # ---------------------------------------------------------- appends and offsets
