@@ -191,8 +191,100 @@ class Delete(Request):
         self.nothing()
 
 
+class Attach(Request):
+    """What was detached comes back as it was, or not at all and the next time."""
+
+    least = 8
+    first = 6
+    stride = 60
+
+    def __init__(self):
+        super().__init__()
+        self.template = d.memory_place()
+        self.create()
+        self.fill()
+        self.keep()
+
+    def keep(self):
+        self.ask(nl.DETACH)
+        self.copy(self.place, self.template)
+
+    @staticmethod
+    def copy(source, to):
+        shutil.rmtree(to)
+        shutil.copytree(source, to)
+
+    def begin(self):
+        self.copy(self.template, self.place)
+
+    def act(self):
+        self.attach()
+
+    def failed(self, error):
+        self.absent()
+
+    def done(self, result):
+        self.check()
+
+
+class Recover(Attach):
+    """The same where the machine went down: the files are as they were then."""
+
+    def keep(self):
+        self.copy(self.place, self.template)
+        self.ask(nl.DEL)
+
+
+class Adopt(Recover):
+    """The same of what has no configuration, as if another program had made it."""
+
+    def keep(self):
+        super().keep()
+        for name in os.listdir(self.template):
+            if not os.path.isdir(f"{self.template}/{name}"):
+                os.unlink(f"{self.template}/{name}")
+
+
+class Detach(Request):
+    """Nothing is lost by it: it is detached, or still there and works."""
+
+    least = 2
+    first = 8
+    stride = 8
+    LAST = b"not written yet"
+
+    def begin(self):
+        self.create()
+        self.fill()
+        self.more = 1
+        self.write()
+
+    def write(self):
+        with open(self.path(), "wb", buffering=0) as file:
+            file.write(self.LAST)
+
+    def act(self):
+        self.ask(nl.DETACH)
+
+    def failed(self, error):
+        ok(self.there(), "it is there still")
+        self.more += 1
+        self.write()
+
+    def done(self, result):
+        self.absent()
+        self.attach()
+        with open(self.path(), "rb", buffering=0) as file:
+            d.check_all(file.fileno(), [*(value(n, SIZE) for n in range(self.RECORDS)), b"once",
+                                        *[self.LAST] * self.more])
+
+
 test_create = own(Create)
 test_delete = own(Delete)
+test_attach = own(Attach)
+test_attach_after_a_crash = own(Recover)
+test_attach_of_another_programs = own(Adopt)
+test_detach = own(Detach)
 
 
 # ---------------------------------------------------------- appends and offsets
