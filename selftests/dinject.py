@@ -56,6 +56,21 @@ def everywhere(make):
     return test
 
 
+def by_workers(make):
+    """The workers' only, a sample: they try again a second later."""
+
+    def test():
+        faults = Faults()
+        operation = make()
+        operation.least, operation.first, operation.stride = 2, 8, 4
+        for kind in MEMORY:
+            operation.run(Anywhere(faults, kind))
+        faults.only(())
+        operation.finish()
+
+    return test
+
+
 # ------------------------------------------------------------------ control plane
 
 
@@ -394,7 +409,72 @@ class Commit(Operation):
         eq(g.Member(self.topic, flags=g.JOIN_EXISTING).committed(), self.at)
 
 
+class ReadCold(Operation):
+    """A record that is only in the file."""
+
+    errors = {NOMEM, FAULT}
+    least = 3
+
+    def __init__(self):
+        self.topic = Durable(d.memory_place(), *LAZY)
+        fd = self.topic.open()
+        self.values = [value(n, SIZE) for n in range(4)]
+        for content in self.values:
+            os.write(fd, content)
+        os.close(fd)
+        self.topic.fds.remove(fd)
+        self.topic.reattach()
+        self.fd = self.topic.open()
+
+    def begin(self):
+        d.evict(self.fd)
+        os.lseek(self.fd, 2, os.SEEK_SET)
+
+    def act(self):
+        return os.read(self.fd, SIZE)
+
+    def failed(self, error):
+        eq(t.stat(self.fd).offset, 2, "the position")
+
+    def done(self, result):
+        eq(result, self.values[2])
+        eq(t.stat(self.fd).offset, 3, "the position")
+
+    def finish(self):
+        d.check_all(self.fd, self.values)
+
+
+class FetchCold(ReadCold):
+    def act(self):
+        return t.fetch_raw(self.fd, offset=2, room=SIZE + 100)
+
+    def done(self, result):
+        batches = t.kafka.decode_batches(result[1])
+        eq([r["value"] for r in t.kafka.records_of(batches)], [self.values[2]])
+        eq(t.stat(self.fd).offset, 2, "the position")
+
+
+class SeekCold(ReadCold):
+    """By time, of which the index is read."""
+
+    least = 1
+
+    def act(self):
+        return t.ioctl(self.fd, t.Seek(whence=t.Seek.TIMESTAMP, value=1)).offset
+
+    def failed(self, error):
+        ok(t.stat(self.fd).offset in (0, 2), "the position")
+
+    def done(self, result):
+        eq(result, 0)
+        eq(os.read(self.fd, SIZE), self.values[0])
+
+
 test_append = own(Append)
+test_append_by_workers = by_workers(Append)
+test_read_cold = own(ReadCold)
+test_fetch_cold = own(FetchCold)
+test_seek_cold = own(SeekCold)
 test_trim = everywhere(Trim)
 test_commit = everywhere(Commit)
 
