@@ -635,8 +635,12 @@ static int evs_topic_attach_at(struct evs_topic_config *c, struct evs_place *pla
 		fault->set = EVS_SET_DIR;
 		ret = -EUCLEAN;
 	}
-	if (!ret && foreign)
+	if (!ret && foreign) {
 		ret = evs_place_store(place, c);
+		/* Half of it would make no sense the next time. */
+		if (ret)
+			evs_place_remove(place, c->name);
+	}
 	if (ret) {
 		evs_place_free(place);
 		return ret;

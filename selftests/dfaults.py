@@ -396,6 +396,29 @@ def test_create_on_a_full_disk():
     must("topic", "delete", "full")
 
 
+def test_attach_of_another_programs_on_a_full_disk():
+    """A configuration that there was no room for does not stay, to make no sense later."""
+    place = d.memory_place()
+    d.run("mount", "-t", "tmpfs", "-o", "size=4m", "none", place)
+    Topic.stack.callback(d.run, "umount", place)
+    topic = Durable(place, *LAZY)
+    values = fill(topic.open(), 0, 5)
+    topic.detach()
+    os.unlink(f"{place}/{topic.name}.evstream")
+    with open(f"{place}/more", "wb", buffering=0) as file:
+        error = None
+        while not error:
+            try:
+                file.write(bytes(4096))
+            except OSError as why:
+                error = why.errno
+    eq(error, errno.ENOSPC)
+    ok(os.strerror(errno.ENOSPC) in d.refused("topic", "attach", place, topic.name), "why not")
+    os.unlink(f"{place}/more")
+    topic.attach()
+    d.check_all(topic.open(), values)
+
+
 def gone_wrong(topic, fd, values, codes):
     """Append until it cannot go on; all that was taken can be read."""
     error, _ = fill_up(fd, values, 6000, 3000)
