@@ -40,6 +40,14 @@ def own(make):
     return test
 
 
+def of_workers(faults, operation):
+    """With each fault of whoever does it, and done."""
+    for kind in MEMORY:
+        operation.run(Anywhere(faults, kind))
+    faults.only(())
+    operation.finish()
+
+
 def everywhere(make):
     """The same, and with those of workers."""
 
@@ -48,10 +56,7 @@ def everywhere(make):
         operation = make()
         operation.run(faults)
         operation.least = 0
-        for kind in MEMORY:
-            operation.run(Anywhere(faults, kind))
-        faults.only(())
-        operation.finish()
+        of_workers(faults, operation)
 
     return test
 
@@ -60,13 +65,9 @@ def by_workers(make):
     """The workers' only, a sample: they try again a second later."""
 
     def test():
-        faults = Faults()
         operation = make()
         operation.least, operation.first, operation.stride = 2, 8, 4
-        for kind in MEMORY:
-            operation.run(Anywhere(faults, kind))
-        faults.only(())
-        operation.finish()
+        of_workers(Faults(), operation)
 
     return test
 
