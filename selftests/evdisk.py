@@ -114,8 +114,11 @@ class Disk:
             disk.close()
 
     def place(self):
-        """A directory for a test, empty."""
+        """A directory for a test, empty, that no fault of the disk takes away."""
         path = tempfile.mkdtemp(prefix="topics-", dir=self.dir)
+        fd = os.open(self.dir, os.O_RDONLY)
+        os.fsync(fd)
+        os.close(fd)
         Topic.stack.callback(self.remove, path)
         return path
 

@@ -218,8 +218,11 @@ class Operation:
             raise Failed(f"{name}, and nothing was made to fail")
         if code not in self.errors:
             raise Failed(f"fault {number}: {name}")
-        if not self.failed(code):
-            self.done(self.act())
+        try:
+            if not self.failed(code):
+                self.done(self.act())
+        except (Failed, OSError) as why:
+            raise Failed(f"{name}, and then {why}") from why
         return fault, code
 
     def run(self, faults):
@@ -232,7 +235,7 @@ class Operation:
             try:
                 self.begin()
                 fault, code = self.attempt(faults, number)
-            except Failed as why:
+            except (Failed, OSError) as why:
                 raise Failed(f"{self.name()}, fault {number}: {why}") from why
             finally:
                 self.end()
