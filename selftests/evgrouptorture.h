@@ -725,19 +725,10 @@ struct gt_check {
 	uint32_t nr_sent[GT_PRODUCERS];
 	uint32_t cut;			/* members killed while a read committed */
 	uint32_t served, commits, stale, twice, vague, unclear, owners;
-	char why[200];
+	char why[TT_WHY];
 };
 
-static void __printf(2, 3) gt_wrong(struct gt_check *k, const char *fmt, ...)
-{
-	va_list args;
-
-	if (k->why[0])
-		return;
-	va_start(args, fmt);
-	vsnprintf(k->why, sizeof(k->why), fmt, args);
-	va_end(args);
-}
+#define gt_wrong(k, ...)	tt_wrong((k)->why, __VA_ARGS__)
 
 static void gt_check_sent(struct gt_check *k)
 {

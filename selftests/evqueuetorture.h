@@ -404,19 +404,10 @@ struct qt_check {
 	struct qt_seen *r[QT_PARTITIONS];
 	int64_t records[QT_PARTITIONS];
 	uint32_t all, again, letters, stale, keys;
-	char why[200];
+	char why[TT_WHY];
 };
 
-static void __printf(2, 3) qt_wrong(struct qt_check *k, const char *fmt, ...)
-{
-	va_list args;
-
-	if (k->why[0])
-		return;
-	va_start(args, fmt);
-	vsnprintf(k->why, sizeof(k->why), fmt, args);
-	va_end(args);
-}
+#define qt_wrong(k, ...)	tt_wrong((k)->why, __VA_ARGS__)
 
 static uint32_t qt_last(uint8_t deliveries)
 {

@@ -94,4 +94,18 @@ static inline char *tt_logs(uint32_t count, uint32_t entries)
 	return p;
 }
 
+/* Room for what a checker found first, which is what counts. */
+#define TT_WHY	200
+
+static void __printf(2, 3) tt_wrong(char why[TT_WHY], const char *fmt, ...)
+{
+	va_list args;
+
+	if (why[0])
+		return;
+	va_start(args, fmt);
+	vsnprintf(why, TT_WHY, fmt, args);
+	va_end(args);
+}
+
 #endif /* EVTORTURE_H */
