@@ -441,7 +441,7 @@ def acquire(fd, count=1024, room=1 << 20, timeout=0, **fields):
 
 
 def settle(fd, how, *entries, flags=0):
-    """ACK of (partition, first[, last]), all the same way; none: all that it has."""
+    """ACK of (partition, first[, last]), all the same way; none: all that it has is accepted."""
     found = (AckEntry * max(len(entries), 1))()
     for e, entry in zip(found, entries):
         e.partition, e.first, e.last = entry[0], entry[1], entry[-1]
@@ -476,11 +476,11 @@ class QueueMember(Member):
     def accept(self, *entries, flags=0):
         return settle(self.fd, ACCEPT, *entries, flags=flags)
 
-    def release(self, *entries):
-        return settle(self.fd, RELEASE, *entries)
+    def release(self, entry, *more):
+        return settle(self.fd, RELEASE, entry, *more)
 
-    def reject(self, *entries):
-        return settle(self.fd, REJECT, *entries)
+    def reject(self, entry, *more):
+        return settle(self.fd, REJECT, entry, *more)
 
-    def renew(self, *entries):
-        return settle(self.fd, RENEW, *entries)
+    def renew(self, entry, *more):
+        return settle(self.fd, RENEW, entry, *more)

@@ -704,10 +704,6 @@ class Acquire(GroupCall):
     def failed(self, error):
         if error == FAULT:
             # Where only the structure did not get back they are the member's.
-            try:
-                self.member.release()
-            except (OSError, AttributeError):
-                pass
             self.member.leave()
             self.member = g.QueueMember(self.topic)
 
