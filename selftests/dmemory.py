@@ -34,8 +34,7 @@ class Group:
             self.write("memory.swap.max", 0)
 
     def write(self, name, text):
-        with open(f"{self.path}/{name}", "w", encoding="ascii") as file:
-            file.write(str(text))
+        t.put(f"{self.path}/{name}", text)
 
     def event(self, name):
         with open(f"{self.path}/memory.events", encoding="ascii") as file:

@@ -772,8 +772,7 @@ def test_consume_when_the_storage_fails():
     fill(topic, *lines)
     sync(topic)
     eq(values(topic), lines)
-    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
-        file.write("3")
+    t.put("/proc/sys/vm/drop_caches", 3)
     # The beginning is in memory again; the end is not.
     eq(must("consume", topic.name, "-c", "3").splitlines(), lines[:3])
     disk.fail()

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 
 import evstest
-from evstest import Failed, Skip, eq
+from evstest import Failed, Skip, eq, put
 
 DEBUG = "/sys/kernel/debug"
 KINDS = ("failslab", "fail_page_alloc", "fail_usercopy")
@@ -27,11 +27,6 @@ MOST = 3000
 # Which fail where not all do. With EVSTREAM_SECONDS there is time for all of them.
 SEED = int(os.environ.get("EVSTREAM_SEED") or time.time())
 ALL = float(os.environ.get("EVSTREAM_SECONDS") or 0) > 0
-
-
-def put(path, text):
-    with open(path, "w", encoding="ascii") as file:
-        file.write(str(text))
 
 
 def take(path):

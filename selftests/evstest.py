@@ -453,18 +453,22 @@ def wait_for(condition, what):
         time.sleep(0.02)
 
 
+def put(path, text):
+    """What a file of the kernel says from now on."""
+    with open(path, "w", encoding="ascii") as file:
+        file.write(str(text))
+
+
 @contextlib.contextmanager
 def setting(path, value):
     """What a file of the kernel says is another for a while."""
     with open(path, encoding="ascii") as file:
         before = file.read()
-    with open(path, "w", encoding="ascii") as file:
-        file.write(str(value))
+    put(path, value)
     try:
         yield
     finally:
-        with open(path, "w", encoding="ascii") as file:
-            file.write(before)
+        put(path, before)
 
 
 def parameter(name, value):

@@ -34,8 +34,7 @@ def open_any(topic):
 
 def slab_kb():
     """Kernel memory of objects, once all that was freed is: kB."""
-    with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
-        file.write("3\n")
+    t.put("/proc/sys/vm/drop_caches", 3)
     with open("/proc/meminfo", encoding="ascii") as file:
         found = dict(line.split()[:2] for line in file)
     return int(found["SUnreclaim:"]) + int(found["Percpu:"])

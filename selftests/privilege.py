@@ -60,8 +60,7 @@ def mapped(flags, outside):
     call(libc.unshare(CLONE_NEWUSER | flags), "unshare")
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {outside} 1"),
                        ("gid_map", f"0 {outside} 1")):
-        with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-            file.write(text)
+        t.put(f"/proc/self/{name}", text)
     eq((os.getuid(), os.getgid()), (0, 0))
 
 

@@ -383,8 +383,7 @@ def test_a_processor_comes_and_goes():
     traffic.begin()
 
     def turn(on):
-        with open(switch, "w", encoding="ascii") as file:
-            file.write(on)
+        t.put(switch, on)
 
     stop, times = time.monotonic() + share(0.05), 0
     try:
