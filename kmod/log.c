@@ -15,6 +15,7 @@
 #include <linux/mount.h>
 #include <linux/pagemap.h>
 #include <linux/pseudo_fs.h>
+#include <linux/refcount.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
@@ -567,19 +568,24 @@ u32 evs_log_crc(struct evs_log *log, u32 crc, u64 pos, u64 len)
 /* A read of folios from the store, on its way. */
 struct evs_read {
 	struct kiocb iocb;
+	refcount_t refs;	/* who submits it, and who completes it */
+	ssize_t ret;
 	size_t valid;		/* bytes that there are */
 	u32 nr;
 	struct bio_vec bvec[];	/* a folio each, locked */
 };
 
-static void evs_read_done(struct kiocb *iocb, long ret)
+/* The file system may look at the file and the request after it was completed. */
+static void evs_read_put(struct evs_read *r)
 {
-	struct evs_read *r = container_of(iocb, struct evs_read, iocb);
-	size_t off = 0, done = min_t(size_t, max(ret, 0L), r->valid);
+	size_t off = 0, done;
 	u32 i;
 
+	if (!refcount_dec_and_test(&r->refs))
+		return;
+	done = min_t(size_t, max(r->ret, 0L), r->valid);
 	/* Before the folios: when they are unlocked, nobody needs the file. */
-	fput(iocb->ki_filp);
+	fput(r->iocb.ki_filp);
 	for (i = 0; i < r->nr; i++) {
 		struct folio *folio = page_folio(r->bvec[i].bv_page);
 		size_t size = folio_size(folio);
@@ -593,6 +599,14 @@ static void evs_read_done(struct kiocb *iocb, long ret)
 	kfree(r);
 }
 
+static void evs_read_done(struct kiocb *iocb, long ret)
+{
+	struct evs_read *r = container_of(iocb, struct evs_read, iocb);
+
+	r->ret = ret;
+	evs_read_put(r);
+}
+
 /* Reads @r's folios, whose first is at @pos; takes over @r and @e's file. */
 static void evs_read_submit(struct evs_read *r, const struct evs_extent *e, u64 pos, size_t size)
 {
@@ -602,6 +616,7 @@ static void evs_read_submit(struct evs_read *r, const struct evs_extent *e, u64 
 	ssize_t ret;
 
 	init_sync_kiocb(&r->iocb, e->file);
+	refcount_set(&r->refs, 2);
 	r->iocb.ki_pos = pos - e->from;
 	r->valid = min_t(u64, size, e->end - pos);
 	if (e->direct) {
@@ -613,13 +628,13 @@ static void evs_read_submit(struct evs_read *r, const struct evs_extent *e, u64 
 	ret = vfs_iocb_iter_read(e->file, &r->iocb, &to);
 	revert_creds(old);
 	put_cred(e->cred);
-	if (ret == -EIOCBQUEUED)
-		return;
 	/* One copy in memory will do. */
 	if (!e->direct)
 		invalidate_mapping_pages(lower, (pos - e->from) >> PAGE_SHIFT,
 					 (pos - e->from + size - 1) >> PAGE_SHIFT);
-	evs_read_done(&r->iocb, ret);
+	if (ret != -EIOCBQUEUED)
+		evs_read_done(&r->iocb, ret);
+	evs_read_put(r);
 }
 
 static void evs_extent_put(struct evs_extent *e)

@@ -154,6 +154,19 @@ def test_reads_from_a_disk_that_fails():
         fails(errno.EIO, os.pread, fd, 1000, offset)
         fails(errno.EIO, lambda: t.fetch_raw(fd, offset=offset))
 
+    def again(number):
+        for n in range(200):
+            fails(errno.EIO, os.pread, fd, 1000, (number * 30 + n) % 300)
+        os._exit(0)
+
+    # The disk may be done with a request before who made it is.
+    readers = [multiprocessing.Process(target=again, args=(n,)) for n in range(8)]
+    for process in readers:
+        process.start()
+    for process in readers:
+        process.join()
+        eq(process.exitcode, 0)
+
     def touch():
         with mmap.mmap(fd, 65536, mmap.MAP_SHARED, mmap.PROT_READ, offset=1 << 32) as log:
             return log[0] + log[40960]

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Durable topics while memory and copies fail, on files in memory.
+"""Durable topics while memory, copies and requests to the disk fail.
 
 Each thing that can fail does once: of what the caller does, and of what workers do for
-it. What was acknowledged is there when it is read from the files.
+it. What was acknowledged is there when it is read from the files. These are in memory,
+where a failure is the file system's answer and no more, or, where requests fail, on
+ext4.
 """
 import errno
 import os
@@ -14,11 +16,11 @@ import evdisk as d
 import evgroup as g
 import evnetlink as nl
 import evstest as t
-from evdisk import Durable, value
-from evinject import MEMORY, Anywhere, Faults, Operation, main, module_users
-from evstest import Failed, eq, ok
+from evdisk import Disk, Durable, value
+from evinject import MEMORY, REQUEST, Anywhere, Faults, Operation, main, module_users
+from evstest import Failed, eq, fails, ok
 
-NOMEM, FAULT = errno.ENOMEM, errno.EFAULT
+NOMEM, FAULT, IO = errno.ENOMEM, errno.EFAULT, errno.EIO
 # Segments of which one holds a record, and nothing that is written before it must be.
 SIZE = 33000
 LAZY = ("--segment", "64K", "--max-record", "60000", "--retention", "0", "--flush-interval", "0",
@@ -76,17 +78,17 @@ def by_workers(make):
 
 
 class Request(Operation):
-    """A request by netlink about a topic in a directory in memory."""
+    """A request by netlink about a durable topic."""
 
     # A file system in memory has no space where there is no memory for an inode.
     errors = {NOMEM, errno.ENOSPC}
     NAME = "dinject-requested"
     RECORDS = 2
 
-    def __init__(self):
+    def __init__(self, place=None):
         self.nl = nl.Netlink()
         self.users = module_users()
-        self.place = d.memory_place()
+        self.place = place or d.memory_place()
 
     def ask(self, cmd, attrs=b""):
         answer = self.nl.ask(cmd, nl.text(nl.NAME, self.NAME) + attrs)
@@ -214,8 +216,8 @@ class Attach(Request):
     first = 6
     stride = 60
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, place=None):
+        super().__init__(place)
         self.template = d.memory_place()
         self.create()
         self.fill()
@@ -416,8 +418,8 @@ class ReadCold(Operation):
     errors = {NOMEM, FAULT}
     least = 3
 
-    def __init__(self):
-        self.topic = Durable(d.memory_place(), *LAZY)
+    def __init__(self, place=None):
+        self.topic = Durable(place or d.memory_place(), *LAZY)
         fd = self.topic.open()
         self.values = [value(n, SIZE) for n in range(4)]
         for content in self.values:
@@ -478,6 +480,103 @@ test_fetch_cold = own(FetchCold)
 test_seek_cold = own(SeekCold)
 test_trim = everywhere(Trim)
 test_commit = everywhere(Commit)
+
+
+# ---------------------------------------------------------------- a disk that refuses
+
+
+def refused(make, least=1):
+    """A test of an operation with each request of a disk refused."""
+
+    def test():
+        faults = Faults()
+        disk = Disk.shared()
+        with disk.refusing():
+            operation = make(disk)
+            operation.errors, operation.least = {IO}, least
+            operation.run(Anywhere(faults, REQUEST))
+        faults.only(())
+        operation.finish()
+
+    return test
+
+
+class AttachRefused(Attach):
+    """It reads all that it needs, or there is no topic; nothing is given up for it."""
+
+    first = 12
+    stride = 2
+
+    def __init__(self, disk):
+        self.disk = disk
+        super().__init__(disk.place())
+
+    def begin(self):
+        super().begin()
+        # Nothing of it is in memory.
+        self.disk.remount()
+
+
+class RecoverRefused(AttachRefused, Recover):
+    """The same where it writes, too."""
+
+    def failed(self, error):
+        super().failed(error)
+        # The file system may have given up.
+        self.disk.remount()
+
+
+def test_appends_that_the_disk_refuses():
+    """One request fails, later each time: what was acknowledged is there for all that."""
+    faults = Faults()
+    disk = Disk.shared()
+    topic = Durable(disk.place(), *LAZY)
+    requests = Anywhere(faults, REQUEST)
+    faults.only([REQUEST])
+    values = []
+    failures = 0
+    for number in range(1, 13):
+        fd = topic.open(flags=os.O_RDWR | os.O_DSYNC)
+        with disk.refusing():
+            requests.arm(number)
+            try:
+                for n in range(4):
+                    content = value(number * 10 + n, SIZE)
+                    os.write(fd, content)
+                    values.append(content)
+            except OSError as error:
+                eq(error.errno, IO)
+                failures += 1
+                if "error" in topic.partition():
+                    # For good: nobody knows what the disk has kept.
+                    fails(IO, os.write, fd, b"no more")
+                    fails(IO, os.fsync, fd)
+            finally:
+                requests.disarm()
+        t.streamctl("topic", "detach", topic.name)
+        topic.there = topic.name in t.topics()
+        ok(not topic.there, "it is detached")
+        disk.remount()
+        topic.attach()
+        fd = topic.open()
+        # What was not acknowledged may be there.
+        eq([os.pread(fd, SIZE, n) for n in range(len(values))], values)
+        ok(t.end(fd) - len(values) in (0, 1), f"{t.end(fd)} records, not {len(values)}")
+        if t.end(fd) > len(values):
+            values.append(os.pread(fd, SIZE, len(values)))
+    faults.only(())
+    ok(failures, "some failed")
+
+
+test_read_that_the_disk_refuses = refused(lambda disk: ReadCold(disk.place()))
+test_fetch_that_the_disk_refuses = refused(lambda disk: FetchCold(disk.place()))
+test_seek_that_the_disk_refuses = refused(lambda disk: SeekCold(disk.place()))
+test_attach_that_the_disk_refuses = refused(AttachRefused, 5)
+test_recovery_that_the_disk_refuses = refused(RecoverRefused, 5)
+
+
+def test_z_file_systems_are_free():
+    Disk.close_all()
 
 
 if __name__ == "__main__":

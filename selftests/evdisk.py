@@ -148,6 +148,17 @@ class Disk:
     def resume(self):
         run("dmsetup", "resume", self.name)
 
+    @contextlib.contextmanager
+    def refusing(self):
+        """Its requests are some that fail_make_request may make fail."""
+        found = os.stat(self.dir).st_dev
+        switch = f"/sys/dev/block/{os.major(found)}:{os.minor(found)}/make-it-fail"
+        if not os.path.exists(switch):
+            raise Skip("the kernel has no fail_make_request")
+        self.stale = True
+        with t.setting(switch, 1):
+            yield
+
     def mount(self, *options):
         run("mount", *options, self.node, self.dir)
         self.mounted = True

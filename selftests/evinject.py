@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The kernel's fault injection, let loose on what the module does and on nothing else.
 
-Every allocation and copy to or from the user asks whether it shall fail
-(Documentation/fault-injection of the kernel). Here only those with the module on the
-stack do.
+Every allocation, copy to or from the user and request to a disk asks whether it shall
+fail (Documentation/fault-injection of the kernel). Here only those with the module on
+the stack do, and requests to disks of ours, whoever makes them.
 """
 import atexit
 import contextlib
@@ -20,6 +20,9 @@ from evstest import Failed, Skip, eq, put
 DEBUG = "/sys/kernel/debug"
 KINDS = ("failslab", "fail_page_alloc", "fail_usercopy")
 MEMORY = ("failslab", "fail_page_alloc")
+REQUEST = "fail_make_request"
+# What is called from anywhere.
+ALL_CODE = (0, (1 << 64) - 1)
 # Callers that are looked at; the kernel's limit.
 DEPTH = 32
 # No operation has so many things that can fail: it is not the same one each time.
@@ -59,7 +62,7 @@ class Faults:
             raise Skip("the kernel has no fault injection (CONFIG_FAULT_INJECTION)")
         if not os.path.ismount(DEBUG):
             raise Skip("debugfs is not there")
-        self.kinds = [kind for kind in KINDS if os.path.isdir(f"{DEBUG}/{kind}")]
+        self.kinds = [k for k in (*KINDS, REQUEST) if os.path.isdir(f"{DEBUG}/{k}")]
         missing = set(MEMORY) - set(self.kinds)
         if missing:
             raise Skip(f"the kernel has no {', '.join(sorted(missing))}")
@@ -80,7 +83,7 @@ class Faults:
         self.set("fail_page_alloc", "min-order", 0)
         # Of the task that opens it, and of nobody else.
         self.nth = os.open("/proc/thread-self/fail-nth", os.O_RDWR | os.O_CLOEXEC)
-        self.only(self.kinds)
+        self.only(KINDS)
 
     def set(self, kind, what, value):
         path = f"{DEBUG}/{kind}/{what}"
@@ -97,12 +100,12 @@ class Faults:
 
     def only(self, kinds):
         """What shall fail, below the module's code."""
-        start, end = text_of("evstream")
+        ours = text_of("evstream")
         for kind in self.kinds:
             # Nothing is called from nowhere.
-            found = (start, end) if kind in kinds else (0, 0)
-            self.set(kind, "require-start", hex(found[0]))
-            self.set(kind, "require-end", hex(found[1]))
+            start, end = (0, 0) if kind not in kinds else ALL_CODE if kind == REQUEST else ours
+            self.set(kind, "require-start", hex(start))
+            self.set(kind, "require-end", hex(end))
 
     def arm(self, number):
         os.pwrite(self.nth, b"%d" % number, 0)
