@@ -105,19 +105,26 @@ static void evs_group_uncount(struct evs_group *g)
 	evs_user_uncharge(g->user, EVS_CHARGE_GROUPS, 1);
 }
 
-/* Nobody knows who made what was restored: who joins first is charged. */
-static int evs_group_adopt(struct evs_group *g, struct evs_user *user)
+/* Of a restored group only the offsets are known: who joins first settles the rest, and pays. */
+static int evs_group_adopt(struct evs_group *g, struct evs_user *user, const struct evs_join *j)
 {
 	int ret;
 
 	lockdep_assert_held(&g->lock);
+	if (!g->restored)
+		return 0;
 	ret = evs_user_charge(user, EVS_CHARGE_GROUPS, 1);
 	if (ret)
 		return ret;
 	ret = evs_group_charge(g, user);
-	if (ret)
+	if (ret) {
 		evs_user_uncharge(user, EVS_CHARGE_GROUPS, 1);
-	return ret;
+		return ret;
+	}
+	if (g->queue)
+		evs_queue_configure(g, j);
+	g->restored = false;
+	return 0;
 }
 
 static int evs_member_count(struct evs_member *m)
@@ -1100,20 +1107,15 @@ static int evs_group_enter(struct evs_group *g, struct evs_member *m, const stru
 	ret = evs_member_count(m);
 	if (ret)
 		goto unlock;
-	ret = evs_group_pin(g, m, j);
-	/* It has no members then, so nothing is pinned, and that did not fail. */
-	if (g->restored)
-		ret = evs_group_adopt(g, m->user);
+	ret = evs_group_adopt(g, m->user, j);
+	if (!ret)
+		ret = evs_group_pin(g, m, j);
 	if (ret)
 		goto uncount;
 	if (!m->group) {
 		kref_get(&g->ref);
 		m->group = g;
 	}
-	/* Of one that was restored only the offsets are known. */
-	if (g->queue && g->restored)
-		evs_queue_configure(g, j);
-	g->restored = false;
 	m->id = ++g->next_member;
 	m->flags = j->flags;
 	WRITE_ONCE(m->idle, false);

@@ -440,6 +440,11 @@ def test_restored_groups():
         as_user(BOB, fails, errno.EDQUOT, make_groups, topic, "b")
         as_user(ALICE, make_groups, topic, "b", "d")
         as_user(ALICE, fails, errno.EDQUOT, make_groups, topic, "e")
+        # Nothing is kept for who was refused.
+        again()
+        as_user(ALICE, make_groups, topic, "x", "y")
+        as_user(ALICE, fails, errno.EDQUOT, lambda: member(topic, "a", static=[0]))
+        as_user(BOB, lambda: [member(topic, "a"), member(topic, "a", static=[0])])
         # What whoever has the capability joins first is nobody's.
         again()
         fd = member(topic, "a")
