@@ -970,8 +970,8 @@ static int evs_taking_do(struct evs_taking *t)
  * nothing is, and deliveries are as before.
  *
  * Return: 0, with at least one; -EAGAIN: there is none; -EMSGSIZE: the next one needs
- * more room; -EFAULT; -ESTALE: the member has left; -EOPNOTSUPP, -EIO, -ENODEV, -ENOMEM,
- * -EINTR: as evs_cursor_find(); -ERESTARTSYS.
+ * more room; -EFAULT; -ESTALE: the member has left; -EDQUOT: no more can be in flight;
+ * -EOPNOTSUPP, -EIO, -ENODEV, -ENOMEM, -EINTR: as evs_cursor_find(); -ERESTARTSYS.
  */
 int evs_queue_acquire(struct evs_member *m, struct evstream_acquire *a)
 {

@@ -565,6 +565,10 @@ struct evstream_acquired {
  * Without one, 0 and an @nr of 0 at the end of @timeout_ms, and %EAGAIN with
  * O_NONBLOCK.  read() takes one record, returns its value, and acknowledges the one
  * that the read() before it returned.
+ *
+ * %EFAULT: nothing was taken, unless it is this structure that cannot be written any
+ * more: then records were, and come again when the member leaves or their lock ends.
+ * %EDQUOT: what the group has in flight is all the memory that its maker may have.
  */
 struct evstream_acquire {
 	__aligned_u64 records;
