@@ -17,8 +17,8 @@ import evgroup as g
 import evnetlink as nl
 import evstest as t
 from evdisk import Disk, Durable, value
-from evinject import MEMORY, REQUEST, Anywhere, Faults, Operation, main, module_users
-from evstest import Failed, eq, fails, ok
+from evinject import MEMORY, REQUEST, Anywhere, Deletion, Faults, Operation, Request, main
+from evstest import eq, fails, ok
 
 NOMEM, FAULT, IO = errno.ENOMEM, errno.EFAULT, errno.EIO
 # Segments of which one holds a record, and nothing that is written before it must be.
@@ -77,8 +77,8 @@ def by_workers(make):
 # ------------------------------------------------------------------ control plane
 
 
-class Request(Operation):
-    """A request by netlink about a durable topic."""
+class OfDurable(Request):
+    """A request about a durable topic."""
 
     # A file system in memory has no space where there is no memory for an inode.
     errors = {NOMEM, errno.ENOSPC}
@@ -86,14 +86,8 @@ class Request(Operation):
     RECORDS = 2
 
     def __init__(self, place=None):
-        self.nl = nl.Netlink()
-        self.users = module_users()
+        super().__init__()
         self.place = place or d.memory_place()
-
-    def ask(self, cmd, attrs=b""):
-        answer = self.nl.ask(cmd, nl.text(nl.NAME, self.NAME) + attrs)
-        if answer.errno:
-            raise OSError(answer.errno, answer.message)
 
     def create(self):
         self.ask(nl.NEW, nl.text(nl.DIR, self.place) + b"".join(CONFIG))
@@ -103,14 +97,6 @@ class Request(Operation):
 
     def path(self, partition=0):
         return f"/dev/stream/{self.NAME}/{partition}"
-
-    def there(self):
-        return self.NAME in self.nl.topics()
-
-    def absent(self):
-        ok(not self.there(), "there is no such topic")
-        ok(not os.path.exists(f"/dev/stream/{self.NAME}"), "and it has no nodes")
-        eq(module_users(), self.users, "users of the module")
 
     def nothing(self):
         self.absent()
@@ -158,7 +144,7 @@ class Request(Operation):
         os.mkdir(self.place)
 
 
-class Create(Request):
+class Create(OfDurable):
     """All of it is there, or nothing is, in the directory either."""
 
     least = 12
@@ -187,7 +173,7 @@ class Create(Request):
         self.end()
 
 
-class Delete(Request):
+class Delete(OfDurable, Deletion):
     """It goes, and its files, whatever is short."""
 
     least = 8
@@ -199,17 +185,11 @@ class Delete(Request):
         self.create()
         self.fill()
 
-    def act(self):
-        self.ask(nl.DEL)
-
-    def failed(self, error):
-        raise Failed("a topic that cannot be deleted")
-
     def done(self, result):
         self.nothing()
 
 
-class Attach(Request):
+class Attach(OfDurable):
     """What was detached comes back as it was, or not at all and the next time."""
 
     least = 8
@@ -263,7 +243,7 @@ class Adopt(Recover):
                 os.unlink(f"{self.template}/{name}")
 
 
-class Detach(Request):
+class Detach(OfDurable):
     """Nothing is lost by it: it is detached, or still there and works."""
 
     least = 2

@@ -9,7 +9,6 @@ import contextlib
 import os
 import time
 
-import evdisk as d
 import evstest as t
 from evdisk import MIB, Disk, Durable, value
 from evstest import Topic, eq, ok

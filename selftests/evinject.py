@@ -14,8 +14,9 @@ import sys
 import time
 from collections import Counter
 
+import evnetlink as nl
 import evstest
-from evstest import Failed, Skip, eq, put
+from evstest import Failed, Skip, eq, ok, put
 
 DEBUG = "/sys/kernel/debug"
 KINDS = ("failslab", "fail_page_alloc", "fail_usercopy")
@@ -252,6 +253,40 @@ class Operation:
 
     def name(self):
         return type(self).__name__
+
+
+class Request(Operation):
+    """A request by netlink, of the topic NAME where it is of one."""
+
+    NAME = None
+
+    def __init__(self):
+        self.nl = nl.Netlink()
+        self.users = module_users()
+
+    def ask(self, cmd, attrs=b""):
+        answer = self.nl.ask(cmd, (nl.text(nl.NAME, self.NAME) if self.NAME else b"") + attrs)
+        if answer.errno:
+            raise OSError(answer.errno, answer.message)
+        return answer.replies
+
+    def there(self):
+        return self.NAME in self.nl.topics()
+
+    def absent(self):
+        ok(not self.there(), "there is no such topic")
+        ok(not os.path.exists(f"/dev/stream/{self.NAME}"), "and it has no nodes")
+        eq(module_users(), self.users, "users of the module")
+
+
+class Deletion(Request):
+    """Deleting takes memory, too, for telling of it: but it does not need it."""
+
+    def act(self):
+        return self.ask(nl.DEL)
+
+    def failed(self, error):
+        raise Failed("a topic that cannot be deleted")
 
 
 def module_users():

@@ -18,7 +18,7 @@ import evgroup as g
 import evstest as t
 from evdisk import MIB, Disk, Durable
 from evgroup import Child, Member
-from evstest import Failed, Topic, eq, fails, kafka, must, ok, parameter, wait_for
+from evstest import Topic, eq, fails, kafka, must, ok, parameter, wait_for
 
 DIR = "evstream.offsets"
 GROWTH = 4 * MIB

@@ -16,7 +16,7 @@ import sys
 import evgroup as g
 import evnetlink as nl
 import evstest as t
-from evinject import MEMORY, Faults, Operation, main, module_users, take
+from evinject import MEMORY, Deletion, Faults, Operation, Request, main, module_users
 from evnetlink import QuickTopic as Quick
 from evstest import Failed, Topic, eq, fails, must, ok
 
@@ -783,20 +783,6 @@ test_settle = once(Settle)
 # ------------------------------------------------------------------ control plane
 
 
-class Request(Operation):
-    """A request by netlink."""
-
-    def __init__(self):
-        self.nl = nl.Netlink()
-        self.users = module_users()
-
-    def ask(self, cmd, attrs=b""):
-        answer = self.nl.ask(cmd, attrs)
-        if answer.errno:
-            raise OSError(answer.errno, answer.message)
-        return answer.replies
-
-
 class Create(Request):
     """A topic: all of it or nothing."""
 
@@ -806,15 +792,10 @@ class Create(Request):
     NAME = "inject-created"
 
     def act(self):
-        return self.ask(nl.NEW, nl.text(nl.NAME, self.NAME) + nl.u32(nl.PARTITIONS, 3))
-
-    def nothing(self):
-        ok(self.NAME not in self.nl.topics(), "there is no such topic")
-        ok(not os.path.exists(f"/dev/stream/{self.NAME}"), "and it has no nodes")
-        eq(module_users(), self.users, "users of the module")
+        return self.ask(nl.NEW, nl.u32(nl.PARTITIONS, 3))
 
     def failed(self, error):
-        self.nothing()
+        self.absent()
 
     def done(self, result):
         eq(result[0][nl.NAME], self.NAME.encode() + b"\0")
@@ -824,30 +805,21 @@ class Create(Request):
             eq(file.read(100), b"works")
 
     def end(self):
-        if self.NAME in self.nl.topics():
-            self.nl.must(nl.DEL, nl.text(nl.NAME, self.NAME))
-        self.nothing()
+        if self.there():
+            self.ask(nl.DEL)
+        self.absent()
 
 
-class Delete(Create):
-    """Deleting takes memory, too, for telling of it: but it does not need it."""
-
-    least = 1
-    stride = 1
+class Delete(Deletion):
+    NAME = "inject-deleted"
 
     def begin(self):
-        self.nl.must(nl.NEW, nl.text(nl.NAME, self.NAME) + nl.u32(nl.PARTITIONS, 3))
+        self.ask(nl.NEW, nl.u32(nl.PARTITIONS, 3))
         with open(f"/dev/stream/{self.NAME}/0", "wb", buffering=0) as file:
             file.write(b"x")
 
-    def act(self):
-        return self.ask(nl.DEL, nl.text(nl.NAME, self.NAME))
-
-    def failed(self, error):
-        raise Failed("a topic that cannot be deleted")
-
     def done(self, result):
-        self.nothing()
+        self.absent()
 
 
 class Set(Request):
@@ -859,13 +831,13 @@ class Set(Request):
 
     def begin(self):
         self.topic = Quick(*parts(2), nl.u32(nl.MODE, 0o600))
+        self.NAME = self.topic.name
         self.fd = self.topic.open()
         os.write(self.fd, b"one")
-        self.users = module_users()
 
     def act(self):
-        return self.ask(nl.SET, nl.text(nl.NAME, self.topic.name) + nl.u32(nl.MODE, 0o640)
-                        + nl.u32(nl.GID, 7) + nl.u64(nl.RING, 1 << 20))
+        return self.ask(nl.SET, nl.u32(nl.MODE, 0o640) + nl.u32(nl.GID, 7)
+                        + nl.u64(nl.RING, 1 << 20))
 
     def nodes(self):
         found = {os.stat(self.topic.path(p)) for p in (0, 1, "any")}

@@ -1,11 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """What is reached by whom: users, roots of user namespaces, containers."""
-import contextlib
 import ctypes
 import errno
 import os
-import socket
 import stat
 import struct
 import subprocess
