@@ -237,6 +237,7 @@ struct evs_queue {
  * @line: read(): a newline behind the value
  * @room: bytes at @to in the beginning
  * @want: records at the most
+ * @until: when the first of them may be somebody else's again, jiffies
  * @nr: how many it has
  * @need: bytes that the record needs that had no room
  */
@@ -254,6 +255,7 @@ struct evs_taking {
 	bool line;
 	u32 room;
 	u32 want;
+	unsigned long until;
 	u32 nr;
 	u64 need;
 };
@@ -736,6 +738,11 @@ static int evs_lane_take(struct evs_taking *t, struct evs_lane *lane, struct evs
 	t->fresh = EVS_QUEUE_NOWHERE;
 	for (;;) {
 		mutex_lock(&q->lock);
+		/* It might get what it had once more. */
+		if (t->nr && time_after(jiffies, t->until)) {
+			evs_queue_unlock(q);
+			return 0;
+		}
 		e = evs_lane_first(q, lane);
 		if (e)
 			break;
@@ -954,6 +961,7 @@ static int evs_taking_do(struct evs_taking *t)
 
 	INIT_LIST_HEAD(&t->items);
 	t->room = iov_iter_count(t->to);
+	t->until = jiffies + msecs_to_jiffies(READ_ONCE(t->q->lock_ms));
 	ret = evs_taking_run(t);
 	left = evs_taking_end(t, ret == -EFAULT);
 	if (left)
@@ -1526,7 +1534,7 @@ void evs_queue_configure(struct evs_group *g, const struct evs_join *j)
 	q->dead_letter_part = t ? j->dead_letter_part : NULL;
 	q->letters = t;
 	strscpy(q->dead_letter_name, t ? t->config.name : "", sizeof(q->dead_letter_name));
-	q->lock_ms = j->lock_ms ?: EVS_QUEUE_LOCK_MS;
+	WRITE_ONCE(q->lock_ms, j->lock_ms ?: EVS_QUEUE_LOCK_MS);
 	q->max_deliveries = j->max_deliveries ?: EVS_QUEUE_DELIVERIES;
 	q->keyed = j->flags & EVSTREAM_JOIN_KEYED;
 	mutex_unlock(&q->lock);

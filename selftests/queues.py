@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """Queue groups: records are handed out, settled, released and given up."""
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -239,10 +240,9 @@ class Uffd(ctypes.Structure):
                 ("d", ctypes.c_uint64)]
 
 
-def test_a_slow_buffer_is_its_owners():
-    """Who has a record copied to where it never arrives holds up nobody."""
-    topic, a = filled(4, lock_ms=50, max_deliveries=1000, mode=BLOCKING)
-    b = QueueMember(topic, mode=BLOCKING)
+@contextlib.contextmanager
+def stalled(member, count):
+    """An ACQUIRE that waits for the user's memory while the body runs: what it took."""
     libc = ctypes.CDLL(None, use_errno=True)
     uffd = libc.syscall(323, os.O_CLOEXEC | os.O_NONBLOCK)
     if uffd < 0:
@@ -256,25 +256,46 @@ def test_a_slow_buffer_is_its_owners():
     control(0x3F, 24, 0xAA)
     control(0x00, 32, base, mmap.PAGESIZE, 1)
     got = []
-    thread = threading.Thread(target=lambda: got.extend(a.acquire(2, 100, buf=base)))
+    thread = threading.Thread(target=lambda: got.extend(member.acquire(count, 100, buf=base)))
     thread.start()
-    # It is there, and waits.
-    ok(select.select([uffd], [], [])[0], "it has faulted")
-    os.read(uffd, 32)
-    # Others have what is behind it, and, in the end, what it had.
-    seen = {}
-    while b.position().committed < 4:
-        for r in b.acquire(timeout=100):
-            seen[r.offset] = r.deliveries
-        b.accept()
-    eq(sorted(seen), [0, 1, 2, 3])
-    ok(seen[0] > 1, f"it was handed out again: {seen}")
-    control(0x04, 32, base, mmap.PAGESIZE)
-    thread.join()
-    os.close(uffd)
+    try:
+        # It is there, and waits.
+        ok(select.select([uffd], [], [])[0], "it has faulted")
+        os.read(uffd, 32)
+        yield got
+    finally:
+        control(0x04, 32, base, mmap.PAGESIZE)
+        thread.join()
+        os.close(uffd)
+
+
+def test_a_slow_buffer_is_its_owners():
+    """Who has a record copied to where it never arrives holds up nobody."""
+    topic, a = filled(4, lock_ms=50, max_deliveries=1000, mode=BLOCKING)
+    b = QueueMember(topic, mode=BLOCKING)
+    with stalled(a, 2) as got:
+        # Others have what is behind it, and, in the end, what it had.
+        seen = {}
+        while b.position().committed < 4:
+            for r in b.acquire(timeout=100):
+                seen[r.offset] = r.deliveries
+            b.accept()
+        eq(sorted(seen), [0, 1, 2, 3])
+        ok(seen[0] > 1, f"it was handed out again: {seen}")
     for r in got:
         stale(a, r.at)
     eq(b.position().committed, 4)
+
+
+def test_copy_that_waits_for_longer_than_its_lock():
+    """What it had is not handed out to the same call again."""
+    topic, a = filled(1, lock_ms=50, max_deliveries=1000, mode=BLOCKING)
+    b = QueueMember(topic)
+    with stalled(a, 2) as got:
+        ok(select.select([b.fd], [], [])[0], "its lock has ended")
+    eq([(r.offset, r.deliveries) for r in got], [(0, 1)])
+    stale(a, (0, 0))
+    eq([(r.offset, r.deliveries) for r in b.acquire()], [(0, 2)])
 
 
 def test_larger_entries():
