@@ -484,8 +484,8 @@ def refused(make, least=1):
 class AttachRefused(Attach):
     """It reads all that it needs, or there is no topic; nothing is given up for it."""
 
-    first = 12
-    stride = 2
+    first = 6
+    stride = 6
 
     def __init__(self, disk):
         self.disk = disk
@@ -496,14 +496,19 @@ class AttachRefused(Attach):
         # Nothing of it is in memory.
         self.disk.remount()
 
-
-class RecoverRefused(AttachRefused, Recover):
-    """The same where it writes, too."""
-
     def failed(self, error):
         super().failed(error)
         # The file system may have given up.
         self.disk.remount()
+
+    def end(self):
+        if not self.there():
+            self.disk.remount()
+        super().end()
+
+
+class RecoverRefused(AttachRefused, Recover):
+    """The same where it writes, too."""
 
 
 def test_appends_that_the_disk_refuses():
@@ -551,8 +556,8 @@ def test_appends_that_the_disk_refuses():
 test_read_that_the_disk_refuses = refused(lambda disk: ReadCold(disk.place()))
 test_fetch_that_the_disk_refuses = refused(lambda disk: FetchCold(disk.place()))
 test_seek_that_the_disk_refuses = refused(lambda disk: SeekCold(disk.place()))
-test_attach_that_the_disk_refuses = refused(AttachRefused, 5)
-test_recovery_that_the_disk_refuses = refused(RecoverRefused, 5)
+test_attach_that_the_disk_refuses = refused(AttachRefused, 3)
+test_recovery_that_the_disk_refuses = refused(RecoverRefused, 3)
 
 
 def test_z_file_systems_are_free():

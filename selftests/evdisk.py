@@ -155,9 +155,11 @@ class Disk:
         switch = f"/sys/dev/block/{os.major(found)}:{os.minor(found)}/make-it-fail"
         if not os.path.exists(switch):
             raise Skip("the kernel has no fail_make_request")
-        self.stale = True
-        with t.setting(switch, 1):
-            yield
+        try:
+            with t.setting(switch, 1):
+                yield
+        finally:
+            self.stale = True
 
     def mount(self, *options):
         run("mount", *options, self.node, self.dir)
