@@ -466,7 +466,7 @@ TEST_F_TIMEOUT(ring, segments_leave_nothing, EVW_PATIENCE)
 		rmdir(group);
 		SKIP(return, "no memory control group");
 	}
-	ASSERT_EQ(0, evt_create(&self->s->topic, "--segment 4M --ring 8M"));
+	ASSERT_EQ(0, evt_create(&self->s->topic, "--segment 1M --ring 4M"));
 	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
 	pid = fork();
 	if (!pid) {
@@ -475,8 +475,8 @@ TEST_F_TIMEOUT(ring, segments_leave_nothing, EVW_PATIENCE)
 		if (fd < 0 || evw_write_file(path, "0"))
 			_exit(1);
 		buf = calloc(1, 65536);
-		/* 16 records to the MiB, through 200 segments. */
-		for (i = 0; i < 200 * 63; i++)
+		/* 15 records to the segment, through 200 of them. */
+		for (i = 0; i < 200 * 15; i++)
 			if (write(fd, buf, 65536) != 65536)
 				_exit(2);
 		_exit(0);
