@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 
 import evstest as t
+from evdisk import Disk
 from evstest import Topic, eq, kafka, listening, must, ok, streamctl
 from streamctl import running
 
@@ -690,51 +691,15 @@ def test_monitor():
         process.wait()
 
 
-class Disk:
-    """A disk that can be made to fail, with a file system."""
-
-    def __init__(self):
-        if not shutil.which("dmsetup") or not shutil.which("mkfs.ext4"):
-            raise t.Skip("dmsetup or mkfs.ext4 is missing")
-        for module in ("loop", "dm-mod", "ext4"):
-            subprocess.run(["modprobe", "-q", module], check=False)
-        self.name = f"durablectl-{os.getpid()}"
-        image = f"/tmp/{self.name}.img"
-        self.run("truncate", "-s", "256M", image)
-        Topic.stack.callback(os.unlink, image)
-        self.loop = self.run("losetup", "--show", "-f", image).strip()
-        Topic.stack.callback(self.run, "losetup", "-d", self.loop)
-        self.sectors = self.run("blockdev", "--getsz", self.loop).strip()
-        self.run("dmsetup", "create", self.name, "--table", f"0 {self.sectors} linear {self.loop} 0")
-        Topic.stack.callback(self.run, "dmsetup", "remove", self.name)
-        device = f"/dev/mapper/{self.name}"
-        self.run("mkfs.ext4", "-q", device)
-        self.dir = tempfile.mkdtemp(prefix="durablectl-", dir="/tmp")
-        Topic.stack.callback(os.rmdir, self.dir)
-        self.run("mount", device, self.dir)
-        Topic.stack.callback(self.run, "umount", self.dir)
-        Topic.stack.callback(streamctl, "restore", "--detach")
-
-    @staticmethod
-    def run(*command):
-        done = subprocess.run(command, capture_output=True, text=True, check=False,
-                              env={**os.environ, "DM_DISABLE_UDEV": "1"})
-        eq((command, done.returncode), (command, 0), done.stderr)
-        return done.stdout
-
-    def fail(self):
-        self.run("dmsetup", "suspend", "--noflush", "--nolockfs", self.name)
-        self.run("dmsetup", "reload", self.name, "--table", f"0 {self.sectors} error")
-        self.run("dmsetup", "resume", self.name)
-
-    def mend(self):
-        self.run("dmsetup", "suspend", "--noflush", "--nolockfs", self.name)
-        self.run("dmsetup", "reload", self.name, "--table", f"0 {self.sectors} linear {self.loop} 0")
-        self.run("dmsetup", "resume", self.name)
+def failing_disk():
+    """A disk that can be made to fail; no topic of it is left."""
+    disk = Disk.private(256 << 20)
+    Topic.stack.callback(streamctl, "restore", "--detach")
+    return disk
 
 
 def test_write_error_is_told():
-    disk = Disk()
+    disk = failing_disk()
     topic = Durable(disk.dir, "-p", "2", "--flush-interval", "0")
     fill(topic, b"one")
     sync(topic)
@@ -742,7 +707,7 @@ def test_write_error_is_told():
         listening(process.pid)
         listening(plain.pid)
         fill(topic, b"two")
-        disk.fail()
+        disk.become("error")
         fd = topic.open()
         t.fails(errno.EIO, os.fsync, fd)
         t.fails(errno.EIO, os.write, fd, b"three")
@@ -757,7 +722,7 @@ def test_write_error_is_told():
     status, _, err = streamctl("produce", topic.name, "-p", "0", data=b"x\n")
     ok(status == 2 and os.strerror(errno.EIO).encode() in err, f"{status} {err}")
     eq(values(topic), [b"one", b"two"], "it is served on")
-    disk.mend()
+    disk.become("linear")
     # What the disk did not take is lost, which is said.
     warning = "the storage has failed: records that were not durable are lost"
     eq(streamctl("topic", "detach", topic.name),
@@ -766,7 +731,7 @@ def test_write_error_is_told():
 
 
 def test_consume_when_the_storage_fails():
-    disk = Disk()
+    disk = failing_disk()
     topic = Durable(disk.dir, "--segment", "1M", "--max-record", "64K")
     lines = [b"%06d " % i + b"x" * 50000 for i in range(60)]
     fill(topic, *lines)
@@ -775,13 +740,13 @@ def test_consume_when_the_storage_fails():
     t.put("/proc/sys/vm/drop_caches", 3)
     # The beginning is in memory again; the end is not.
     eq(must("consume", topic.name, "-c", "3").splitlines(), lines[:3])
-    disk.fail()
+    disk.become("error")
     status, out, err = streamctl("consume", topic.name, "-e")
     ok(status == 2 and b"storage" in err and os.strerror(errno.EIO).encode() in err, f"{status}: {err}")
     seen = out.splitlines()
     eq(seen, lines[: len(seen)], "what was read is whole")
     ok(len(seen) < len(lines), "not all of it could be")
-    disk.mend()
+    disk.become("linear")
     eq(values(topic), lines, "it is there again")
     topic.delete()
 
