@@ -1326,7 +1326,8 @@ const struct fz_kind fz_kinds[] = {
 	  FZ_PARAM({ FZ_SOCKET }, { FZ_FIX, .param = 2 }, { FZ_RARE }) },
 	{ "nl_recv", fz_do_nl_recv, 0, 0, FZ_NEEDS_ANSWER | FZ_OUTSIDE,
 	  FZ_PARAM({ FZ_SOCKET }, { FZ_COUNT }) },
-	{ "nl_close", fz_do_nl_close, 0, 0, FZ_OUTSIDE, FZ_PARAM({ FZ_SOCKET }) },
+	{ "nl_close", fz_do_nl_close, 0, 0, FZ_NEEDS_ANSWER | FZ_OUTSIDE,
+	  FZ_PARAM({ FZ_SOCKET }) },
 };
 
 const unsigned int fz_nr_kinds = sizeof(fz_kinds) / sizeof(fz_kinds[0]);
