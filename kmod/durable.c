@@ -361,42 +361,37 @@ int evs_durable_finish(struct evs_durable *d, struct evs_segment *s)
 	return 0;
 }
 
-/* All that is sealed and written. */
-static int evs_durable_finish_sealed(struct evs_durable *d)
+/**
+ * evs_durable_forgo() - a segment goes as it is, without what finishing makes
+ * @p: the partition
+ * @s: the oldest segment, sealed and written; the writer's next to finish
+ *
+ * Context: the writer's; evs_partition.grow is held.
+ * Return: 0; -ENOMEM, or what it could not be read for: it must not go.
+ */
+int evs_durable_forgo(struct evs_partition *p, struct evs_segment *s)
 {
-	struct evs_partition *p = d->p;
-	bool any = false;
+	struct evs_durable *d = p->durable;
 	int ret;
 
-	for (;;) {
-		struct evs_segment *s = xa_load(&p->segments, d->finished);
-
-		if (!s || READ_ONCE(s->end) == U64_MAX || d->written < evs_segment_limit(d, s))
-			break;
-		/* Done already, if what follows it failed. */
-		ret = rcu_access_pointer(s->index) ? evs_durable_finish(d, s) : 0;
-		if (!ret)
-			ret = evs_producers_save(d, s);
-		if (ret)
-			return ret;
-		/* The next one's may come while this is done. */
-		WRITE_ONCE(d->dir_dirty, false);
-		ret = evs_store_sync(&d->store);
-		if (ret) {
-			WRITE_ONCE(d->dir_dirty, true);
-			return ret;
-		}
-		WRITE_ONCE(d->finished, d->finished + 1);
-		/* Before the next one: it removes the snapshot before this one's. */
-		ret = evs_durable_checkpoint(d);
-		if (ret)
-			return ret;
-		any = true;
-		cond_resched();
-	}
-	if (any)
-		evs_partition_retain(p);
+	lockdep_assert_held(&d->pass);
+	lockdep_assert_held(&p->grow);
+	ret = evs_producers_walk(d, s);
+	if (ret)
+		return ret;
+	WRITE_ONCE(d->finished, d->finished + 1);
+	WRITE_ONCE(d->snapshot_due, true);
 	return 0;
+}
+
+/* Where reading begins when it is attached: at the first segment that is not finished. */
+static u64 evs_durable_recovery(struct evs_durable *d)
+{
+	struct evs_segment *s;
+
+	lockdep_assert_held(&d->p->lock);
+	s = xa_load(&d->p->segments, d->finished);
+	return s ? s->offset : d->p->next_offset;
 }
 
 /**
@@ -412,7 +407,6 @@ int evs_durable_checkpoint(struct evs_durable *d)
 {
 	struct evs_partition *p = d->p;
 	struct evs_file_slot slot;
-	struct evs_segment *s;
 	u64 start, recovery;
 	char *buf;
 	int ret;
@@ -424,8 +418,7 @@ int evs_durable_checkpoint(struct evs_durable *d)
 	rcu_read_lock();
 	spin_lock(&p->lock);
 	start = p->start_offset;
-	s = xa_load(&p->segments, d->finished);
-	recovery = s ? s->offset : p->next_offset;
+	recovery = evs_durable_recovery(d);
 	spin_unlock(&p->lock);
 	rcu_read_unlock();
 	evs_file_slot_begin(&slot, buf, d->sequence + 1);
@@ -440,6 +433,74 @@ int evs_durable_checkpoint(struct evs_durable *d)
 	else
 		d->sequence++;
 	kfree(buf);
+	return ret;
+}
+
+/* Who has appended to all that is finished or was given up. */
+static int evs_durable_snapshot(struct evs_durable *d)
+{
+	u64 offset;
+	int ret;
+
+	rcu_read_lock();
+	spin_lock(&d->p->lock);
+	offset = evs_durable_recovery(d);
+	spin_unlock(&d->p->lock);
+	rcu_read_unlock();
+	ret = evs_producers_write(d, offset);
+	if (!ret)
+		ret = evs_durable_checkpoint(d);
+	if (!ret)
+		WRITE_ONCE(d->snapshot_due, false);
+	return ret;
+}
+
+/* The next one that is sealed and written: 1; 0: there is none; or a negative errno. */
+static int evs_durable_finish_next(struct evs_durable *d)
+{
+	struct evs_segment *s;
+	int ret;
+
+	if (d->snapshot_due) {
+		ret = evs_durable_snapshot(d);
+		if (ret)
+			return ret;
+	}
+	s = xa_load(&d->p->segments, d->finished);
+	if (!s || READ_ONCE(s->end) == U64_MAX || d->written < evs_segment_limit(d, s))
+		return 0;
+	/* Done already, if what follows it failed. */
+	ret = rcu_access_pointer(s->index) ? evs_durable_finish(d, s) : 0;
+	if (!ret)
+		ret = evs_producers_save(d, s);
+	if (evs_is_full(ret) && evs_partition_forgo(d->p, d->finished))
+		return 1;
+	if (ret)
+		return ret;
+	/* The next one's may come while this is done. */
+	WRITE_ONCE(d->dir_dirty, false);
+	ret = evs_store_sync(&d->store);
+	if (ret) {
+		WRITE_ONCE(d->dir_dirty, true);
+		return ret;
+	}
+	WRITE_ONCE(d->finished, d->finished + 1);
+	/* Before the next one: it removes the snapshot before this one's. */
+	return evs_durable_checkpoint(d) ?: 1;
+}
+
+/* All that can be. */
+static int evs_durable_finish_sealed(struct evs_durable *d)
+{
+	u64 before = d->finished;
+	int ret;
+
+	do {
+		ret = evs_durable_finish_next(d);
+		cond_resched();
+	} while (ret > 0);
+	if (d->finished != before)
+		evs_partition_retain(d->p);
 	return ret;
 }
 
@@ -459,8 +520,8 @@ static void evs_remove_segment(struct evs_durable *d, const struct evs_segment *
 	}
 }
 
-/* Puts the files of the segments that were dropped, and removes them, if @remove. */
-static void evs_durable_clear(struct evs_durable *d, bool remove)
+/* Puts the files of the segments that were dropped, and removes them, if @remove: any? */
+static bool evs_durable_clear(struct evs_durable *d, bool remove)
 {
 	struct evs_partition *p = d->p;
 	struct evs_segment *s, *next;
@@ -470,7 +531,7 @@ static void evs_durable_clear(struct evs_durable *d, bool remove)
 	list_splice_init(&d->gone, &gone);
 	spin_unlock(&p->lock);
 	if (list_empty(&gone))
-		return;
+		return false;
 	/* Readers take the file under RCU. */
 	synchronize_rcu();
 	list_for_each_entry_safe(s, next, &gone, gone) {
@@ -479,6 +540,7 @@ static void evs_durable_clear(struct evs_durable *d, bool remove)
 		evs_segment_discard(s);
 		cond_resched();
 	}
+	return true;
 }
 
 /* Writes what is published, and syncs it where somebody waits or it is due. */
@@ -509,8 +571,9 @@ static int evs_durable_pass(struct evs_durable *d)
 {
 	int ret = evs_durable_write_out(d);
 
-	if (!ret)
-		ret = evs_durable_finish_sealed(d);
+	/* To finish or to drop what is written may make room for what is not. */
+	if (!ret || evs_is_full(ret))
+		ret = evs_durable_finish_sealed(d) ?: ret;
 	if (!ret && d->checkpoint_due)
 		ret = evs_durable_checkpoint(d);
 	return ret;
@@ -596,7 +659,9 @@ static void evs_durable_work(struct work_struct *work)
 		evs_durable_settle(d);
 	}
 	old = override_creds(d->store.cred);
-	evs_durable_clear(d, true);
+	/* There may be room now. */
+	if (evs_durable_clear(d, true) && READ_ONCE(d->full))
+		evs_durable_flush(d->p, false);
 	revert_creds(old);
 	mutex_unlock(&d->pass);
 }
@@ -1192,6 +1257,9 @@ int evs_durable_room(struct evs_partition *p, u64 end, unsigned int flags, bool 
 	while (n.s->reserved < end) {
 		if (flags & EVS_NOWAIT)
 			return -EAGAIN;
+		/* The little that there is is the writer's first. */
+		if (READ_ONCE(n.d->snapshot_due))
+			return -ENOSPC;
 		evs_store_run(evs_grow_segment_file, &n);
 		if (n.ret)
 			return n.ret;
@@ -1344,6 +1412,9 @@ static void evs_durable_close(void *data)
 	mutex_lock(&d->pass);
 	if (!ret) {
 		ret = evs_durable_pass(d);
+		/* Where there is no room to finish it, that is done when it is attached. */
+		if (evs_is_full(ret) && d->durable == d->p->end_pos && !d->snapshot_due)
+			ret = 0;
 		/* Also one that is empty gets its size. */
 		if (!ret && d->p->segment && d->p->segment->file)
 			ret = evs_file_truncate(d->p->segment->file,

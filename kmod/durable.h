@@ -41,6 +41,7 @@
  * @settle: the tail should be clean after the next pass
  * @clean: the tail's folio is not dirty; evs_partition.lock
  * @checkpoint_due: what the checkpoint tells has changed
+ * @snapshot_due: who has appended to what was given up unfinished is not written down
  * @dir_dirty: the directory has a new entry that is not on stable storage
  * @stopped: no more
  * @over: a producer that does not wait was told to come again after the next pass
@@ -52,7 +53,7 @@
  * @ended: number of the last one that has ended
  * @synced: number of the first segment that may have bytes to sync
  * @finished: number of the first segment that is not exactly as Kafka's and on
- *	stable storage with its indexes
+ *	stable storage with its indexes, nor given up; changed under @pass
  * @sequence: of the checkpoint's last slot
  * @cut: bytes that recovery cut off
  * @producers: who has appended to finished segments; @work's
@@ -78,6 +79,7 @@ struct evs_durable {
 	bool settle;
 	bool clean;
 	bool checkpoint_due;
+	bool snapshot_due;
 	bool dir_dirty;
 	bool stopped;
 	bool over;
@@ -115,6 +117,7 @@ void evs_durable_throttle(struct evs_partition *p, unsigned int flags);
 void evs_durable_bury(struct evs_partition *p, struct evs_segment *s);
 bool evs_durable_droppable(const struct evs_partition *p, u64 number);
 void evs_durable_moved(struct evs_partition *p);
+int evs_durable_forgo(struct evs_partition *p, struct evs_segment *s);
 int evs_durable_finish(struct evs_durable *d, struct evs_segment *s);
 int evs_durable_checkpoint(struct evs_durable *d);
 int evs_durable_lookup(struct evs_partition *p, u64 number, u64 offset, s64 timestamp,

@@ -101,6 +101,7 @@ struct evs_segment *evs_segment_new(struct evs_partition *p, u64 pos, u64 offset
 void evs_segment_discard(struct evs_segment *s);
 int evs_partition_roll(struct evs_partition *p);
 void evs_partition_retain(struct evs_partition *p);
+bool evs_partition_forgo(struct evs_partition *p, u64 number);
 int evs_make_room(struct evs_partition *p, u32 size, unsigned int flags);
 void evs_partition_wake_waiters(struct evs_partition *p);
 

@@ -531,7 +531,7 @@ static bool evs_oldest_spent(struct evs_partition *p)
 	/* Both ends as of one moment: a record may just be published. */
 	spin_lock(&p->lock);
 	after = p->first + 1 < p->next ? evs_segment_of(p, p->first + 1) : NULL;
-	spent = evs_oldest_droppable(p) &&
+	spent = evs_published(p, evs_oldest_end(p)) &&
 		(after ? after->offset : p->end_offset) <= p->start_offset;
 	spin_unlock(&p->lock);
 	return spent;
@@ -539,7 +539,7 @@ static bool evs_oldest_spent(struct evs_partition *p)
 
 static void evs_drop_spent(struct evs_partition *p)
 {
-	while (evs_oldest_spent(p))
+	while (evs_oldest_spent(p) && evs_oldest_droppable(p))
 		evs_drop_oldest(p);
 }
 
@@ -664,6 +664,41 @@ void evs_partition_retain(struct evs_partition *p)
 			mod_delayed_work(system_unbound_wq, &p->expire, 0);
 	}
 	mutex_unlock(&p->grow);
+}
+
+/* Whether the oldest segment, which is sealed, need not be kept. */
+static bool evs_oldest_due(struct evs_partition *p)
+{
+	u64 bytes = READ_ONCE(p->limits.retention_bytes), keep = READ_ONCE(p->limits.retention_ms);
+
+	return evs_oldest_spent(p) || (bytes && evs_holds_behind_oldest(p, bytes)) ||
+	       (keep && READ_ONCE(evs_segment_of(p, p->first)->newest) <=
+			ktime_to_ms(ktime_get_real()) - (s64)keep);
+}
+
+/**
+ * evs_partition_forgo() - drop a segment for which there is no room to finish it
+ * @p: the partition, durable
+ * @number: the segment's, sealed and written
+ *
+ * That it goes may be what makes room.
+ *
+ * Context: the writer's.
+ * Return: whether it was to go and has gone.
+ */
+bool evs_partition_forgo(struct evs_partition *p, u64 number)
+{
+	bool gone;
+
+	mutex_lock(&p->grow);
+	gone = !READ_ONCE(p->dead) && p->first == number && evs_oldest_sealed(p) &&
+	       evs_oldest_due(p) && !evs_durable_forgo(p, evs_segment_of(p, number));
+	if (gone)
+		evs_drop_oldest(p);
+	mutex_unlock(&p->grow);
+	if (gone)
+		evs_partition_wake(p);
+	return gone;
 }
 
 /**

@@ -243,14 +243,22 @@ static void evs_producers_expire(struct evs_producers *t)
 			evs_producers_forget(t, k);
 }
 
-/* Notes the batches of a written segment. */
-static int evs_producers_walk(struct evs_durable *d, const struct evs_segment *s)
+/**
+ * evs_producers_walk() - remember who has appended to a segment
+ * @d: the partition's files
+ * @s: the segment, written; those before it are in the table already
+ *
+ * Return: 0 or a negative errno: then once more.
+ */
+int evs_producers_walk(struct evs_durable *d, const struct evs_segment *s)
 {
 	struct evs_partition *p = d->p;
 	struct evs_view view = {};
 	u64 pos = s->pos;
 	int ret = 0;
 
+	if (!s->producers)
+		return 0;
 	while (!ret && pos < s->end) {
 		struct evs_batch_header h;
 		struct evs_producer_id id;
@@ -343,7 +351,7 @@ int evs_producers_write(struct evs_durable *d, u64 offset)
  */
 int evs_producers_save(struct evs_durable *d, const struct evs_segment *s)
 {
-	int ret = s->producers ? evs_producers_walk(d, s) : 0;
+	int ret = evs_producers_walk(d, s);
 
 	return ret ? ret : evs_producers_write(d, s->next_offset);
 }

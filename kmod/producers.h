@@ -66,6 +66,7 @@ int evs_producers_note(struct evs_producers *t, const struct evs_producer_id *id
 		       s64 timestamp);
 int evs_producers_copy(struct evs_producers *to, const struct evs_producers *from);
 int evs_producers_write(struct evs_durable *d, u64 offset);
+int evs_producers_walk(struct evs_durable *d, const struct evs_segment *s);
 int evs_producers_save(struct evs_durable *d, const struct evs_segment *s);
 int evs_producers_load(struct evs_durable *d, u64 offset);
 

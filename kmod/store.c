@@ -235,11 +235,16 @@ int evs_path_load(const struct path *dir, const char *name, void *buf, size_t si
 int evs_path_slot(const struct path *dir, const char *name, const char *slot, u64 sequence)
 {
 	struct file *file = evs_path_open(dir, name, O_RDWR | O_CREAT);
-	int ret;
+	int ret = 0;
 
 	if (IS_ERR(file))
 		return PTR_ERR(file);
-	ret = evs_file_write_buf(file, (sequence & 1) * EVS_SLOT, slot, EVS_SLOT);
+	/* When the file system is full the next one must not need room. */
+	if (!i_size_read(file_inode(file)))
+		ret = evs_file_write_buf(file, (~sequence & 1) * EVS_SLOT,
+					 page_address(ZERO_PAGE(0)), EVS_SLOT);
+	if (!ret)
+		ret = evs_file_write_buf(file, (sequence & 1) * EVS_SLOT, slot, EVS_SLOT);
 	if (!ret)
 		ret = vfs_fsync(file, 0);
 	fput(file);

@@ -6,8 +6,10 @@ import mmap
 import multiprocessing
 import os
 import select
+import shutil
 import signal
 import subprocess
+import time
 
 import evdisk as d
 import evstest as t
@@ -280,7 +282,8 @@ def test_producer_whose_io_is_limited():
         raise t.Skip("no control groups for the io of devices") from None
     os.mkdir(group)
     Topic.stack.callback(os.rmdir, group)
-    number = os.stat(disk.node).st_rdev
+    # Of what is below: Linux 6.12 leaks what io.max has allocated for a disk that goes.
+    number = os.stat(disk.device).st_rdev
     device = f"{os.major(number)}:{os.minor(number)}"
     if not os.path.exists(f"{group}/io.max"):
         raise t.Skip("the kernel does not limit io")
@@ -380,6 +383,60 @@ def test_no_space_by_segments_deleted():
     eq((s.start_offset, s.end_offset), (count - 5, count + 1))
 
 
+def fill_disk(disk):
+    """Not a block of it is left."""
+    with open(f"{disk.dir}/filler", "ab", buffering=0) as file:
+        for size in (MIB, 65536, 4096):
+            try:
+                while True:
+                    file.write(bytes(size))
+                    os.fsync(file.fileno())
+            except OSError as error:
+                eq(error.errno, errno.ENOSPC)
+
+
+def test_no_space_to_finish():
+    """A segment whose indexes have no room goes all the same, and its producers are known."""
+    def batch(producer, sequence, size):
+        age = 0 if sequence else 7200
+        record = {"value": value(sequence, size), "timestamp": int(time.time() - age) * 1000}
+        return t.kafka.encode_batch([record], producer_id=producer, producer_epoch=0,
+                                    base_sequence=sequence)
+
+    def appended(fd, *what):
+        try:
+            return t.append_batch(fd, batch(*what))
+        except OSError as error:
+            eq(error.errno, errno.ENOSPC)
+            return False
+
+    for ask in (lambda fd: t.ioctl(fd, t.Trim(offset=2)),
+                lambda fd: must("topic", "set", topic.name, "retention=1h")):
+        disk = Disk.private(32 * MIB)
+        topic = Durable(disk.place(), "--segment", "64K", "--retention", "0", "--max-record", "48K")
+        fd = topic.open()
+        # To the last block.
+        eq([t.append_batch(fd, batch(9, 0, 30000)), t.append_batch(fd, batch(10, 0, 35000))], [0, 1])
+        os.fsync(fd)
+        fill_disk(disk)
+        for _ in range(3):
+            fails(errno.ENOSPC, t.append_batch, fd, batch(9, 1, 20000))
+            time.sleep(0.1)
+        eq(t.stat(fd).start_offset, 0)
+        ask(fd)
+        t.wait_for(lambda: appended(fd, 9, 1, 20000), "room")
+        os.fsync(fd)
+        topic.reattach()
+        fd = topic.open()
+        s = t.stat(fd)
+        eq((s.start_offset, s.end_offset), (2, 3))
+        eq(os.pread(fd, 20000, 2), value(1, 20000))
+        # Known by what was written down when it went.
+        eq(t.append_batch(fd, batch(10, 0, 35000)), 1, "the same again")
+        eq(t.append_batch(fd, batch(9, 1, 20000)), 2, "the same again")
+        fails(errno.EILSEQ, t.append_batch, fd, batch(10, 2, 100))
+
+
 def test_create_on_a_full_disk():
     disk = Disk.private(16 * MIB)
     path = disk.place()
@@ -460,7 +517,12 @@ def test_all_removed_and_deleted():
     topic = Durable(disk.place(), *LAZY)
     fd = topic.open()
     fill(fd, 0, 300)
-    d.run("sh", "-c", f"rm -rf {topic.dir}/*")
+
+    def removed():
+        shutil.rmtree(topic.dir, ignore_errors=True)
+        return not os.path.exists(topic.dir)
+
+    t.wait_for(removed, "also what comes meanwhile is removed")
     topic.delete()
     fails(errno.ENODEV, os.write, fd, b"x")
 
