@@ -28,7 +28,7 @@ SEED = int(os.environ.get("EVSTREAM_SEED", "1"))
 NOBODY = 65534
 CANARY = 3000
 # Beyond it a tool hangs; and a test, which has several of them.
-GRACE = 60
+GRACE = 60 * t.SLOWER
 t.PATIENCE = SECONDS + 4 * GRACE
 
 
@@ -336,11 +336,12 @@ def test_no_memory():
     # Those outside see that nothing is missing; those inside fight for every page.
     traffic.begin(members=1, producers=1)
     inside = [traffic.member(group), traffic.producer(group)]
-    stress(share(0.15), "--vm", 2, "--vm-bytes", "256M", "--brk", 1, "--bigheap", 1,
-           "--bigheap-growth", "16M", group=group)
+    # More than once where that has not come far.
+    while not group.event("max"):
+        stress(share(0.15), "--vm", 2, "--vm-bytes", "256M", "--brk", 1, "--bigheap", 1,
+               "--bigheap-growth", "16M", group=group)
     print(f"# {group.event('oom_kill')} killed for their memory, reclaimed "
           f"{group.event('max')} times")
-    ok(group.event("max") > 0, "the limit was felt")
     for child in inside:
         child.kill()
     traffic.end()
