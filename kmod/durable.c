@@ -1257,7 +1257,7 @@ int evs_durable_room(struct evs_partition *p, u64 end, unsigned int flags, bool 
 	while (n.s->reserved < end) {
 		if (flags & EVS_NOWAIT)
 			return -EAGAIN;
-		/* The little that there is is the writer's first. */
+		/* What little there is goes to the writer first. */
 		if (READ_ONCE(n.d->snapshot_due))
 			return -ENOSPC;
 		evs_store_run(evs_grow_segment_file, &n);
