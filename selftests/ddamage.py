@@ -22,7 +22,8 @@ from evdisk import Durable
 from evstest import Failed, Topic, eq, fails, kafka, must, ok
 
 SEEDS = int(os.environ.get("EVS_SEEDS", "3"))
-T0 = 1_600_000_000_000
+# Recent: producers are forgotten after a day.
+T0 = (int(time.time()) - 3600) * 1000
 RECORDS = 150
 NAME = "hurt"
 SLOT = 4096
@@ -355,6 +356,23 @@ def test_indexes_of_another():
         return one, other, ending
 
     each(True, damage, exact=True)
+
+
+def test_snapshot_damaged():
+    """It is as if there were none: what can be read of its producers counts."""
+    pristine = Pristine.get()
+    for how in (flip, cut, flip, overwrite):
+        topic = pristine.copy()
+        names = [name for name in os.listdir(topic.part()) if name.endswith(".snapshot")]
+        ok(names, "there is one")
+        for name in names:
+            how(topic.file(name))
+        topic.attach()
+        check(topic, pristine, exact=True)
+        again = kafka.encode_batch([{"value": b"again", "timestamp": T0}], producer_id=9,
+                                   producer_epoch=0, base_sequence=(RECORDS - 1) // 3)
+        eq(t.append_batch(topic.open(), again), (RECORDS - 1) // 3 * 3, "its last is known")
+        topic.detach()
 
 
 def test_snapshot_of_what_is_not_there():

@@ -328,6 +328,26 @@ class Append(Operation):
         d.check_all(self.topic.open(), [value(n, SIZE) for n in self.numbers])
 
 
+class AppendInPieces(Append):
+    """The same where copying begins before it fails; the segment's times are of its records."""
+
+    def act(self):
+        content = value(self.number, SIZE)
+        return os.writev(self.fd, [content[:7], content[7:]])
+
+    def finish(self):
+        super().finish()
+        for name in self.topic.logs()[:-1]:
+            path = f"{self.topic.part()}/{name[:20]}"
+            with open(f"{path}.log", "rb") as file:
+                batches = t.kafka.decode_batches(file.read())
+            with open(f"{path}.timeindex", "rb") as file:
+                entries = t.kafka.decode_timeindex(file.read())
+            newest = max(batches, key=lambda b: b["max_timestamp"])
+            eq(entries[-1], (newest["max_timestamp"],
+                             newest["base_offset"] + newest["last_offset_delta"] - int(name[:20])))
+
+
 class Trim(Append):
     """The oldest segment's files go."""
 
@@ -454,6 +474,7 @@ class SeekCold(ReadCold):
 
 
 test_append = own(Append)
+test_writev = own(AppendInPieces)
 test_append_by_workers = by_workers(Append)
 test_read_cold = own(ReadCold)
 test_fetch_cold = own(FetchCold)

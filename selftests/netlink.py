@@ -43,6 +43,7 @@ def test_create_get_set_delete():
     eq(sorted(reply), [*range(ID, CREATED + 1)])
     eq(nl.ask(SET, text(NAME, "nl") + u32(FRAMING, 1)).errno, 0)
     eq(nl.get("nl").replies[0][FRAMING], struct.pack("=I", 1))
+    refused(nl.ask(SET, text(NAME, "nl")), errno.EINVAL, "nothing to set")
     eq(nl.ask(DEL, text(NAME, "nl")).errno, 0)
     refused(nl.get("nl"), errno.ENOENT)
 
