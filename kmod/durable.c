@@ -1177,8 +1177,12 @@ static int evs_durable_wait(struct evs_partition *p, unsigned int flags)
 	u64 pass = READ_ONCE(d->started) + 1;
 	int ret;
 
-	if (flags & (EVS_NONBLOCK | EVS_NOWAIT))
+	if (flags & (EVS_NONBLOCK | EVS_NOWAIT)) {
+		/* poll() says when. */
+		WRITE_ONCE(d->over, true);
+		evs_durable_flush(p, false);
 		return -EAGAIN;
+	}
 	evs_durable_flush(p, false);
 	mutex_unlock(&p->grow);
 	ret = wait_event_interruptible(p->wait, READ_ONCE(p->dead) || READ_ONCE(d->error) ||

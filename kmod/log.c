@@ -127,14 +127,6 @@ void evs_log_unregister(void)
 	evs_crc_exit();
 }
 
-/**
- * evs_log_total() - bytes of page cache in all logs
- */
-u64 evs_log_total(void)
-{
-	return atomic64_read(&evs_total);
-}
-
 static struct address_space *evs_mapping(const struct evs_log *log)
 {
 	return log->inode->i_mapping;

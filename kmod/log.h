@@ -112,7 +112,6 @@ struct evs_view {
 /* In log.c */
 int evs_log_register(void);
 void evs_log_unregister(void);
-u64 evs_log_total(void);
 
 int evs_log_init(struct evs_log *log, u8 shift, const struct evs_log_store *store);
 void evs_log_destroy(struct evs_log *log);

@@ -267,6 +267,27 @@ def test_dirty_memory_of_who_does_not_wait():
     d.check_all(topic.open(), values)
 
 
+def test_memory_of_what_is_not_written():
+    """Nobody has asked for it to be written, and there is no more: then it is."""
+    for ring, most in (("128K", 0), ("64M", MIB)):
+        with t.parameter("max_bytes", most):
+            for flags in (os.O_RDWR, os.O_RDWR | os.O_NONBLOCK):
+                topic = Durable(d.memory_place(), "--ring", ring, "--retention", "0",
+                                "--flush-interval", "0", "--flush-bytes", "0")
+                fd = topic.open(flags=flags)
+                poll = select.poll()
+                poll.register(fd, select.POLLOUT)
+                values = []
+                while len(values) < 100:
+                    try:
+                        os.write(fd, value(len(values), 60000))
+                        values.append(value(len(values), 60000))
+                    except BlockingIOError:
+                        poll.poll()
+                d.check_all(topic.open(), values)
+                topic.delete()
+
+
 def test_producer_whose_io_is_limited():
     """What it may do to the disk is its own affair: others' records do not wait for it."""
     disk = Disk.shared()
