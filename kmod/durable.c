@@ -1170,6 +1170,13 @@ bool evs_durable_writable(struct evs_partition *p)
 	       READ_ONCE(p->dead) || READ_ONCE(p->durable->error);
 }
 
+/* Who does not wait comes again after the writer's next pass: poll() says when. */
+static void evs_durable_again(struct evs_partition *p)
+{
+	WRITE_ONCE(p->durable->over, true);
+	evs_durable_flush(p, false);
+}
+
 /* Waits for the writer's next pass. Drops and retakes p->grow. */
 static int evs_durable_wait(struct evs_partition *p, unsigned int flags)
 {
@@ -1178,9 +1185,7 @@ static int evs_durable_wait(struct evs_partition *p, unsigned int flags)
 	int ret;
 
 	if (flags & (EVS_NONBLOCK | EVS_NOWAIT)) {
-		/* poll() says when. */
-		WRITE_ONCE(d->over, true);
-		evs_durable_flush(p, false);
+		evs_durable_again(p);
 		return -EAGAIN;
 	}
 	evs_durable_flush(p, false);
@@ -1223,8 +1228,7 @@ static bool evs_durable_over(struct evs_partition *p)
 	if (READ_ONCE(d->written) == READ_ONCE(p->end_pos) ||
 	    !balance_dirty_pages_ratelimited_flags(p->log.inode->i_mapping, BDP_ASYNC))
 		return false;
-	WRITE_ONCE(d->over, true);
-	evs_durable_flush(p, false);
+	evs_durable_again(p);
 	return true;
 }
 
